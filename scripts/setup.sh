@@ -1,0 +1,70 @@
+#!/bin/sh
+# Installs what Vigie needs besides Rust, if it is missing: a C compiler for Rust to link with, a Chromium, and fonts
+# to draw banners with; with `--corpus`, python3 and openssl too, which serve the test corpus. Safe to run again: what
+# is there is left alone.
+# Only Debian and its kin are handled. Elsewhere, and without the right to install, it says what to install and how.
+set -eu
+
+want_corpus=no
+for argument in "$@"; do
+    case $argument in
+        --corpus) want_corpus=yes ;;
+        *) echo "setup: unknown argument \`$argument\`; expected --corpus" >&2; exit 2 ;;
+    esac
+done
+
+has() { command -v "$1" >/dev/null 2>&1; }
+
+has_chromium() {
+    has "${CHROMIUM:-chromium}" || has chromium || has chromium-browser || has google-chrome-stable || has google-chrome
+}
+
+# Without fontconfig there is no way to ask; then the package's own folder tells.
+has_fonts() {
+    if has fc-list; then
+        [ -n "$(fc-list 2>/dev/null | head -n 1)" ]
+    else
+        [ -d /usr/share/fonts/truetype/liberation ] || [ -d /usr/share/fonts/truetype/liberation2 ]
+    fi
+}
+
+missing=
+has cc || missing="$missing gcc libc6-dev"
+has_chromium || missing="$missing chromium"
+has_fonts || missing="$missing fonts-liberation"
+if [ "$want_corpus" = yes ]; then
+    has python3 || missing="$missing python3"
+    has openssl || missing="$missing openssl"
+fi
+
+if ! has cargo; then
+    echo "setup: Rust is missing; install it from https://rustup.rs (the version is in Cargo.toml, rust-version)" >&2
+    exit 2
+fi
+[ -n "$missing" ] || exit 0
+
+if ! has apt-get; then
+    echo "setup: please install$missing with this system's package manager, or name a Chromium with CHROMIUM=PATH" >&2
+    exit 2
+fi
+if [ "$(id -u)" -eq 0 ]; then
+    as_root=
+elif has sudo && sudo -n true 2>/dev/null; then
+    as_root="sudo -n"
+elif has sudo && [ -t 0 ]; then
+    as_root=sudo
+else
+    echo "setup: please run as root: apt-get install --no-install-recommends$missing" >&2
+    exit 2
+fi
+
+echo "setup: installing$missing" >&2
+# Unquoted on purpose: empty for root, and one word a package.
+# shellcheck disable=SC2086
+install() { $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $missing </dev/null >&2; }
+# The package lists may be absent or old, so a failure is tried once more after fetching them.
+# shellcheck disable=SC2086
+install || { $as_root apt-get update -q </dev/null >&2 && install; } || {
+    echo "setup: could not install$missing; see the messages above" >&2
+    exit 2
+}
