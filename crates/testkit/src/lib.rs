@@ -1,1 +1,20 @@
-//! Placeholder, filled in the next commits.
+//! What tests stand on: fixture sites with known truth, served to a real browser over both protocols.
+//!
+//! [`SiteServer`] answers for every host on one loopback port: the folders of `fixtures/sites/`, stubs of
+//! [`trackers`], and hosts that a test programs. [`demo`] is the sample platform, which the
+//! product itself serves too; so nothing here panics, and what fails says why.
+
+mod server;
+
+mod answer;
+mod connection;
+mod routing;
+mod sites;
+pub mod trackers;
+
+pub mod demo;
+
+pub use answer::{Answer, AnswerBody, Handler, Request};
+pub use connection::TlsFault;
+pub use routing::{AnsweredBy, Served};
+pub use server::{SiteServer, SiteServerBuilder, StartError};

@@ -1,0 +1,10 @@
+//! The sample platform, compiled in: what `vigie inspect` visits when no address is given.
+
+/// Host of the sample platform.
+pub const HOST: &str = "clipwave.test";
+
+/// Address of the sample platform, on a server started with [`crate::SiteServerBuilder::demo`].
+pub const URL: &str = "https://clipwave.test/";
+
+/// Its files by path.
+pub const FILES: &[(&str, &[u8])] = &[("index.html", include_bytes!("../../../demo/clipwave/index.html"))];

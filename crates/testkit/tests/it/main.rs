@@ -1,0 +1,4 @@
+//! The test server, asked by real sockets.
+
+mod client;
+mod serving;
