@@ -287,7 +287,7 @@ pub struct JarCookie {
     pub value: String,
     /// Its domain, without a leading dot.
     pub domain: String,
-    /// Whether subdomains get it too.
+    /// Whether only this very host gets it, not its subdomains.
     pub host_only: bool,
     /// Its path.
     pub path: String,
