@@ -5,7 +5,7 @@
 use vigie_testkit::SiteServer;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let mut builder = SiteServer::builder().demo();
+    let mut builder = vigie_testkit::hostile::add_to(SiteServer::builder().demo());
     for argument in std::env::args().skip(1) {
         builder = match argument.strip_prefix("--port=") {
             Some(port) => builder.port(port.parse()?),

@@ -80,8 +80,10 @@ pub struct Answer {
 pub enum AnswerBody {
     /// These bytes, then the end.
     Whole(Bytes),
-    /// A chunk again and again, with a pause before each but the first.
+    /// A beginning, then a chunk again and again, with a pause between any two.
     Stream {
+        /// The bytes sent first; may be empty.
+        lead: Bytes,
         /// The bytes sent each time.
         chunk: Bytes,
         /// The announced length in bytes; `None` streams until the client leaves.
@@ -237,7 +239,7 @@ impl Body for Outgoing {
                     Some(pause) => pause.as_mut().poll(context).map(|()| Some(Err(Broken))),
                 }
             }
-            AnswerBody::Stream { chunk, pause: length, .. } => {
+            AnswerBody::Stream { lead, chunk, pause: length, .. } => {
                 if this.left == Some(0) {
                     return Poll::Ready(None);
                 }
@@ -250,9 +252,10 @@ impl Body for Outgoing {
                 if !length.is_zero() {
                     this.pause = Some(Box::pin(tokio::time::sleep(*length)));
                 }
-                let take = this.left.map_or(chunk.len(), |left| chunk.len().min(usize::try_from(left).unwrap_or(0)));
+                let next = if lead.is_empty() { chunk.clone() } else { std::mem::take(lead) };
+                let take = this.left.map_or(next.len(), |left| next.len().min(usize::try_from(left).unwrap_or(0)));
                 this.left = this.left.map(|left| left - take as u64);
-                Poll::Ready(Some(Ok(Frame::data(chunk.slice(..take)))))
+                Poll::Ready(Some(Ok(Frame::data(next.slice(..take)))))
             }
             AnswerBody::Silence | AnswerBody::HangUp => Poll::Ready(Some(Err(Broken))),
         }

@@ -1,7 +1,8 @@
 //! What tests stand on: fixture sites with known truth, served to a real browser over both protocols.
 //!
 //! [`SiteServer`] answers for every host on one loopback port: the folders of `fixtures/sites/`, stubs of
-//! [`trackers`], and hosts that a test programs. [`demo`] is the sample platform, which the
+//! [`trackers`], and hosts that a test programs. [`hostile`] is a set of such hosts that do what the worst of the web
+//! does. [`demo`] is the sample platform, which the
 //! product itself serves too; so nothing here panics, and what fails says why.
 
 mod server;
@@ -13,6 +14,7 @@ mod sites;
 pub mod trackers;
 
 pub mod demo;
+pub mod hostile;
 
 pub use answer::{Answer, AnswerBody, Handler, Request};
 pub use connection::TlsFault;

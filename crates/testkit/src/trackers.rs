@@ -67,7 +67,8 @@ const TRACKERS: &[Tracker] = &[
             then: &["https://www.facebook.com/tr/?id=1234567890&ev=PageView&fbp=fb.1.{t}.{r}"] }),
     ] },
     Tracker { host: "www.facebook.com", stubs: &[
-        ("/tr", Stub::Pixel(&["fr=0{r}; Domain=facebook.com; Path=/; Max-Age=7776000; SameSite=None; Secure; HttpOnly"])),
+        ("/tr", Stub::Pixel(&[
+            "fr=0{r}; Domain=facebook.com; Path=/; Max-Age=7776000; SameSite=None; Secure; HttpOnly"])),
     ] },
     Tracker { host: "analytics.tiktok.com", stubs: &[
         ("/i18n/pixel/events.js", Stub::Script {
@@ -125,7 +126,8 @@ const TRACKERS: &[Tracker] = &[
             then: &["https://analytics.twitter.com/i/adsct?txn_id=o1"] }),
     ] },
     Tracker { host: "analytics.twitter.com", stubs: &[
-        ("/i/adsct", Stub::Pixel(&["personalization_id={x}; Domain=twitter.com; Path=/; Max-Age=63072000; SameSite=None; Secure"])),
+        ("/i/adsct", Stub::Pixel(&[
+            "personalization_id={x}; Domain=twitter.com; Path=/; Max-Age=63072000; SameSite=None; Secure"])),
     ] },
     Tracker { host: "sc-static.net", stubs: &[
         ("/scevent.min.js", Stub::Script { cookies: &[("_scid", "{x}", DAYS_13_MONTHS)], local: &[],

@@ -1,4 +1,5 @@
 //! The test server, asked by real sockets.
 
 mod client;
+mod misbehaving;
 mod serving;

@@ -122,7 +122,8 @@ async fn routes_come_first_and_may_be_patterns() -> Outcome<()> {
 #[tokio::test]
 async fn bodies_break_stream_and_stay_silent() -> Outcome<()> {
     let silent = || Answer::without_head(AnswerBody::Silence);
-    let stream = AnswerBody::Stream { chunk: "abc".into(), total: Some(7), pause: Duration::from_millis(1) };
+    let stream =
+        AnswerBody::Stream { lead: "<".into(), chunk: "abc".into(), total: Some(7), pause: Duration::from_millis(1) };
     let server = SiteServer::builder()
         .route("odd.test", "/silent", move |_| silent())
         .route("odd.test", "/hang-up", |_| Answer::without_head(AnswerBody::HangUp))
@@ -135,7 +136,7 @@ async fn bodies_break_stream_and_stay_silent() -> Outcome<()> {
     assert_eq!(get(&server, "http://odd.test/hang-up").await?.status(), 0);
     let cut = get(&server, "http://odd.test/cut").await?;
     assert!(cut.text().contains("half") && !cut.text().ends_with("0\r\n\r\n"), "{cut:?}");
-    assert_eq!(get(&server, "http://odd.test/stream").await?.text(), "abcabca");
+    assert_eq!(get(&server, "http://odd.test/stream").await?.text(), "<abcabc");
     assert!(get(&server, "https://odd.test/").await.is_err());
     assert!(get(&server, "https://plain.test/").await.is_err());
     Ok(())
