@@ -4,3 +4,4 @@
 //! function that never needs a browser, so that a finding can be derived again by anyone who holds the evidence.
 
 pub mod evidence;
+pub mod inspect;

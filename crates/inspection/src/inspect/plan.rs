@@ -1,0 +1,90 @@
+//! What is to be done, and with what.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tokio::sync::{Semaphore, watch};
+use vigie_banner::Lexicon;
+use vigie_browser::{Browser, Patience, VisitOptions};
+use vigie_domain::Scenario;
+
+use super::effect::Trace;
+
+/// Pictures by their path in the evidence.
+pub type Pictures = BTreeMap<String, Vec<u8>>;
+
+/// One inspection to be made.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The address, `http` or `https`.
+    pub url: url::Url,
+    /// The scenarios to play.
+    pub scenarios: Vec<Scenario>,
+    /// How visits present themselves.
+    pub visit: VisitOptions,
+    /// How long quiet must last.
+    pub patience: Patience,
+    /// How long the whole inspection may take. What is not done by then is a gap.
+    pub timeout: Duration,
+    /// Visits side by side.
+    pub visits_at_once: usize,
+    /// Arguments given to the browser besides ours, for the record.
+    pub browser_arguments: Vec<String>,
+    /// Whether certificates that do not verify are accepted, for the record.
+    pub certificates_ignored: bool,
+    /// Whether pictures are taken.
+    pub pictures: bool,
+}
+
+/// Told what is being done, for whoever watches.
+pub trait Progress: Send + Sync {
+    /// A visit begins or goes on; `what` is a few words.
+    fn doing(&self, what: &str);
+}
+
+/// Tells nobody.
+pub struct Silent;
+
+impl Progress for Silent {
+    fn doing(&self, _: &str) {}
+}
+
+/// What all visits of one inspection share.
+pub(crate) struct Context {
+    pub browser: Arc<Browser>,
+    pub plan: Plan,
+    pub lexicon: &'static Lexicon,
+    pub pictures: Mutex<Pictures>,
+    pub progress: Arc<dyn Progress>,
+    pub places: Semaphore,
+    /// Fingerprints of the banner's states seen so far.
+    pub states: Mutex<HashSet<u64>>,
+    /// What accepting left behind, once known; `Some(None)` when it will not be known.
+    pub accepted: watch::Sender<Option<Option<Trace>>>,
+    pub gaps: Mutex<Vec<String>>,
+}
+
+impl Context {
+    /// Returns the limit for loading one page.
+    pub(crate) fn load_limit(&self) -> Duration {
+        Duration::from_secs(15).min(self.plan.timeout / 3)
+    }
+
+    /// Writes down something that could not be observed.
+    pub(crate) fn gap(&self, what: impl Into<String>) {
+        let what = what.into();
+        let mut gaps = self.gaps.lock().expect("no code panics while it holds this lock");
+        if !gaps.contains(&what) {
+            gaps.push(what);
+        }
+    }
+
+    /// Returns what accepting left behind, waiting until it is known; `None` if it never will be.
+    pub(crate) async fn accepted_trace(&self) -> Option<Trace> {
+        let mut receiver = self.accepted.subscribe();
+        let known = receiver.wait_for(Option::is_some).await.ok()?;
+        known.clone().flatten()
+    }
+}

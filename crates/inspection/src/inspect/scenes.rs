@@ -1,0 +1,358 @@
+//! The scenarios S0 to S8, each a visit in a clean profile.
+
+use super::{
+    look::Look,
+    moves::{self, Move, Target},
+    plan::Context,
+    search::Walk,
+    tour::{Hindrance, Tour},
+};
+use crate::evidence::{Effect, OtherViewport, Passive, SurfaceView, Tried};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use url::Url;
+use vigie_banner::{Control, Role};
+use vigie_browser::{BrowserError, VisitOptions};
+use vigie_domain::{Layer, Scenario, VisitRecord, record::VisitEnd};
+
+/// Internal pages visited after a choice.
+const WALK_PAGES: usize = 3;
+
+/// What S0 saw.
+pub(crate) struct Display {
+    pub record: VisitRecord,
+    pub look: Look,
+    pub views: Vec<SurfaceView>,
+    pub final_url: String,
+    pub links: Vec<Url>,
+}
+
+/// S0: load, touch nothing, wait until quiet, look, sample. Also S8 and other viewports, which differ in options only.
+pub(crate) async fn display(
+    context: &Arc<Context>,
+    name: &str,
+    scenario: Scenario,
+    options: VisitOptions,
+) -> Result<Display, Hindrance> {
+    let mut tour = Tour::begin(context, name, Some(scenario), options).await?;
+    tour.settle().await?;
+    let look = tour.look().await?;
+    let picture = tour.picture("first-layer").await;
+    tour.sample("before").await?;
+    if let Some(why) = locked_out(&tour, &look) {
+        tour.end = VisitEnd::Blocked { why };
+    }
+    let views = tour.views(&look, Layer::FIRST, &[], picture.as_ref());
+    let views = if look.is_asking() { views } else { Vec::new() };
+    let final_url = tour.visit.url();
+    tour.final_url.clone_from(&final_url);
+    let links = internal_links(&look, &final_url);
+    let record = tour.finish().await;
+    Ok(Display { record, look, views, final_url, links })
+}
+
+/// The first layer on another screen.
+pub(crate) async fn other_viewport(context: &Arc<Context>, viewport: (u32, u32)) -> Result<(OtherViewport, VisitRecord), Hindrance> {
+    let name = format!("S0-{}x{}", viewport.0, viewport.1);
+    let options = VisitOptions { viewport, ..context.plan.visit.clone() };
+    let shown = display(context, &name, Scenario::S0, options).await?;
+    let view = shown.views.into_iter().next();
+    let picture = view.as_ref().and_then(|view| view.picture.clone());
+    let other = OtherViewport { viewport, visit: name, surface: view.map(|view| view.surface), picture };
+    Ok((other, shown.record))
+}
+
+/// Returns what shows that the site did not let us in, if anything does.
+fn locked_out(tour: &Tour, look: &Look) -> Option<String> {
+    let page = &look.seen.page;
+    if matches!(tour.status, 401 | 403 | 407 | 451) {
+        return Some(format!("the site answered {}", tour.status));
+    }
+    let has = |words: &[&str], text: &str| words.iter().any(|word| text.contains(word));
+    let title = page.title.to_lowercase();
+    let challenge = page.ids().any(|id| {
+        let node = page.node(id);
+        node.layout.is_some()
+            && node.name.as_ref() == "iframe"
+            && node.attribute("src").is_some_and(|src| {
+                has(&["challenges.cloudflare.com", "hcaptcha.com/captcha", "recaptcha/api2/bframe", "geo.captcha-delivery.com"], src)
+            })
+    });
+    let walls = ["just a moment", "attention required", "are you a robot", "are you human", "verify you are human", "access denied", "pardon our interruption", "security check", "captcha", "ddos-guard", "one more step"];
+    let words = has(&walls, &title);
+    let short = page.ids().filter(|&id| page.node(id).layout.is_some()).count() < 150;
+    let refused = matches!(tour.status, 429 | 503) && (words || challenge);
+    if refused || (words || challenge) && short && !look.is_asking() {
+        return Some(format!("a page that asks for proof of being human (`{}`, status {})", page.title, tour.status));
+    }
+    None
+}
+
+/// Returns up to [`WALK_PAGES`] other pages of the site that the page links to, in document order: only such as an
+/// ordinary visitor reads.
+fn internal_links(look: &Look, base: &str) -> Vec<Url> {
+    let Ok(base) = Url::parse(base) else { return Vec::new() };
+    let page = &look.seen.page;
+    let mut seen = BTreeSet::from([base.path().to_owned()]);
+    let mut links = Vec::new();
+    for id in page.ids() {
+        let node = page.node(id);
+        if !node.is("a") || node.layout.is_none() || node.frame != 0 {
+            continue;
+        }
+        let Some(mut url) = node.attribute("href").and_then(|href| base.join(href).ok()) else { continue };
+        url.set_fragment(None);
+        let same = url.scheme() == base.scheme() && url.host_str() == base.host_str() && url.port() == base.port();
+        let file = url.path().rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
+        let document = !file.contains('.') || [".html", ".htm", ".php", ".aspx"].iter().any(|end| file.ends_with(end));
+        let leaves = ["logout", "signout", "log-out", "delete", "unsubscribe", "download"];
+        let ordinary = !leaves.iter().any(|word| url.path().to_ascii_lowercase().contains(word));
+        let inside = look.detection.surfaces.iter().any(|surface| page.is_within(id, surface.root));
+        if same && document && ordinary && !inside && seen.insert(url.path().to_owned()) {
+            links.push(url);
+        }
+        if links.len() == WALK_PAGES {
+            break;
+        }
+    }
+    links
+}
+
+/// After a choice: load the page again, visit further pages, sample at each stage, and look for the way back.
+pub(crate) async fn walk_on(
+    tour: &mut Tour,
+    links: &[Url],
+    asked: &mut Option<bool>,
+    way_back: &mut Vec<(String, Option<String>)>,
+) -> Result<(), BrowserError> {
+    let limit = tour.context.load_limit();
+    tour.visit.reload(limit).await?;
+    tour.settle().await?;
+    tour.sample("after-reload").await?;
+    let look = tour.look().await?;
+    *asked = Some(look.is_asking());
+    note_way_back(tour, &look, way_back);
+    for link in links {
+        tour.visit.step("walk");
+        tour.visit.goto(link.as_str(), limit).await?;
+        tour.settle().await?;
+        let look = tour.look().await?;
+        note_way_back(tour, &look, way_back);
+    }
+    tour.sample("after-walk").await
+}
+
+fn note_way_back(tour: &Tour, look: &Look, way_back: &mut Vec<(String, Option<String>)>) {
+    let page = &look.seen.page;
+    let found = vigie_banner::reopeners(page, tour.context.lexicon, &look.detection.surfaces);
+    let best = found.into_iter().find(|control| !matches!(control.role, Role::Policy));
+    way_back.push((tour.visit.url(), best.map(|control| control.label)));
+}
+
+/// What S4 saw: the settings, and what saving them untouched led to.
+pub(crate) struct Untouched {
+    pub record: Option<VisitRecord>,
+    pub views: Vec<SurfaceView>,
+    pub tried: Vec<Tried>,
+}
+
+/// S4: open the settings, change nothing, save. Where the first layer has the switches itself, it is saved as it is.
+pub(crate) async fn untouched(context: &Arc<Context>, links: &[Url]) -> Result<Untouched, Hindrance> {
+    let mut walk = Walk::at_display(context, "S4", Scenario::S4).await?;
+    let mut tried = Vec::new();
+    let mut views = Vec::new();
+    for _ in 0..2 {
+        let Some(surface) = walk.look.surface().cloned() else { break };
+        let controls: Vec<&Control> = surface.controls.iter().collect();
+        let save = controls.iter().find(|control| control.role == Role::SaveSelection && moves::has_switches(&surface));
+        if let Some(save) = save {
+            let target = Target::of(&controls, save);
+            if walk.make(&Move::Activate(target)).await? {
+                walk.tour.settle().await?;
+                walk.tour.picture("saved").await;
+                walk.tour.sample("after-choice").await?;
+                walk.tour.visit.reload(context.load_limit()).await?;
+                walk.tour.settle().await?;
+                walk.tour.sample("after-reload").await?;
+                let _ = links;
+                return Ok(Untouched { record: Some(walk.tour.finish().await), views, tried });
+            }
+            break;
+        }
+        let open = controls
+            .iter()
+            .filter(|control| control.role == Role::Settings && control.in_reach | !control.icon_only)
+            .max_by(|a, b| a.confidence.total_cmp(&b.confidence));
+        let Some(open) = open else { break };
+        let before = walk.look.fingerprint();
+        let url = walk.tour.visit.url();
+        let control = (*open).clone();
+        let target = Target::of(&controls, open);
+        if !walk.make(&Move::Activate(target)).await? {
+            tried.push(Tried { control, effect: Effect::Nothing });
+            break;
+        }
+        walk.tour.pause().await?;
+        walk.look = walk.tour.look().await?;
+        let effect = if walk.tour.visit.url().split('#').next() != url.split('#').next() {
+            Effect::Leaves
+        } else if walk.look.surface().is_none() || walk.look.fingerprint() == before {
+            Effect::Nothing
+        } else {
+            Effect::Opens
+        };
+        let first = tried.is_empty();
+        tried.push(Tried { control: control.clone(), effect });
+        if first && matches!(effect, Effect::Nothing) {
+            break;
+        }
+        if walk.look.surface().is_some() {
+            let picture = walk.tour.picture("settings").await;
+            let layer = Layer(1 + tried.len() as u8);
+            let via: Vec<String> = tried.iter().map(|tried| tried.control.label.clone()).collect();
+            views.extend(walk.tour.views(&walk.look, layer, &via, picture.as_ref()));
+        }
+    }
+    tried.truncate(1);
+    walk.tour.finish().await;
+    Ok(Untouched { record: None, views, tried })
+}
+
+/// The passive acts of S5.
+pub(crate) const PASSIVE: [&str; 5] = ["close", "escape", "backdrop", "scroll", "follow-link"];
+
+/// S5: one passive act alone, then the page again.
+pub(crate) async fn passive(
+    context: &Arc<Context>,
+    act: &'static str,
+    links: &[Url],
+) -> Result<(Passive, Option<VisitRecord>, Vec<Tried>), Hindrance> {
+    let name = format!("S5-{act}");
+    let mut walk = Walk::at_display(context, &name, Scenario::S5).await?;
+    let mut tried = Vec::new();
+    let surface = walk.look.surface().cloned();
+    let nothing = Passive { act: act.to_owned(), visit: name.clone(), effect: Effect::Unknown };
+    let Some(surface) = surface else {
+        walk.tour.finish().await;
+        return Ok((nothing, None, tried));
+    };
+    let limit = context.load_limit();
+    let mut control = None;
+    let choice = walk.tour.visit.n_events();
+    match act {
+        "close" => {
+            let controls: Vec<&Control> = surface.controls.iter().collect();
+            let close = controls.iter().find(|control| control.role == Role::Close);
+            let Some(close) = close else {
+                walk.tour.finish().await;
+                return Ok((nothing, None, tried));
+            };
+            control = Some((*close).clone());
+            if !walk.make(&Move::Activate(Target::of(&controls, close))).await? {
+                walk.tour.finish().await;
+                return Ok((nothing, None, tried));
+            }
+        }
+        "escape" => walk.tour.visit.press_key("Escape").await?,
+        "backdrop" => {
+            let Some(point) = beside(&walk.look, &surface) else {
+                walk.tour.finish().await;
+                return Ok((nothing, None, tried));
+            };
+            walk.tour.visit.click_at(point.0, point.1, "backdrop").await?;
+        }
+        "scroll" => {
+            for _ in 0..4 {
+                walk.tour.visit.wheel(400.0).await?;
+                tokio::time::sleep(Duration::from_millis(60)).await;
+            }
+        }
+        _ => {
+            let Some(link) = links.first() else {
+                walk.tour.finish().await;
+                return Ok((nothing, None, tried));
+            };
+            walk.tour.visit.step("walk");
+            walk.tour.visit.goto(link.as_str(), limit).await?;
+            walk.tour.settle().await?;
+            walk.tour.visit.step("walk");
+            walk.tour.visit.goto(context.plan.url.as_str(), limit).await?;
+        }
+    }
+    walk.tour.settle().await?;
+    let look = walk.tour.look().await?;
+    walk.tour.sample("after-choice").await?;
+    let gone = !look.is_asking();
+    let trace = {
+        let samples = &walk.tour.samples;
+        super::effect::Trace::of(&walk.tour.visit.events(), choice, &samples[samples.len() - 2], &samples[samples.len() - 1])
+    };
+    let effect = if !gone && trace.stored.is_empty() {
+        Effect::Nothing
+    } else if trace.stored.is_empty() && trace.new_hosts.is_empty() {
+        Effect::Dismisses
+    } else {
+        match trace.compare(context.accepted_trace().await.as_ref()) {
+            // Pages bring hosts of their own; without anything stored and with the banner still up, nothing was chosen.
+            Effect::Refuses if !gone => Effect::Nothing,
+            effect => effect,
+        }
+    };
+    if let Some(control) = control {
+        tried.push(Tried { control, effect });
+    }
+    let record = walk.tour.finish().await;
+    Ok((Passive { act: act.to_owned(), visit: name, effect }, Some(record), tried))
+}
+
+/// Returns a point beside the surface where nothing of it is and a click can do no other harm: on the backdrop, or
+/// else nowhere.
+fn beside(look: &Look, surface: &vigie_banner::Surface) -> Option<(f32, f32)> {
+    surface.backdrop?;
+    let viewport = look.seen.page.viewport_rect();
+    let clear = |(x, y): (f32, f32)| {
+        let rect = surface.rect;
+        x < rect.x - 2.0 || x > rect.x + rect.w + 2.0 || y < rect.y - 2.0 || y > rect.y + rect.h + 2.0
+    };
+    let points = [(8.0, viewport.h / 2.0), (viewport.w - 8.0, viewport.h / 2.0), (viewport.w / 2.0, 8.0), (viewport.w / 2.0, viewport.h - 8.0)];
+    points.into_iter().find(|&point| clear(point))
+}
+
+/// Tries the controls of the first layer whose words leave open what they do, each on a fresh display.
+pub(crate) async fn try_others(context: &Arc<Context>, controls: Vec<Control>) -> Result<Vec<Tried>, Hindrance> {
+    let mut tried = Vec::new();
+    for control in controls {
+        let mut walk = Walk::at_display(context, "first-layer", Scenario::S0).await?;
+        let target = {
+            let all: Vec<&Control> = walk.look.surfaces().flat_map(|surface| &surface.controls).collect();
+            all.iter().find(|other| super::look::same_control(other, &control)).map(|found| Target::of(&all, found))
+        };
+        let effect = match target {
+            Some(target) => effect_of(&mut walk, target).await?,
+            None => Effect::Unknown,
+        };
+        tried.push(Tried { control, effect });
+        walk.tour.finish().await;
+    }
+    Ok(tried)
+}
+
+async fn effect_of(walk: &mut Walk, target: Target) -> Result<Effect, BrowserError> {
+    let (url, fingerprint, choice) = (walk.tour.visit.url(), walk.look.fingerprint(), walk.tour.visit.n_events());
+    if !walk.make(&Move::Activate(target)).await? {
+        return Ok(Effect::Nothing);
+    }
+    walk.tour.settle().await?;
+    let look = walk.tour.look().await?;
+    walk.tour.sample("after-choice").await?;
+    if walk.tour.visit.url().split('#').next() != url.split('#').next() {
+        return Ok(Effect::Leaves);
+    }
+    let samples = &walk.tour.samples;
+    let trace = super::effect::Trace::of(&walk.tour.visit.events(), choice, &samples[0], &samples[samples.len() - 1]);
+    Ok(match (look.is_asking(), look.fingerprint() == fingerprint) {
+        (true, true) if trace.stored.is_empty() => Effect::Nothing,
+        (true, false) if trace.stored.is_empty() => Effect::Opens,
+        _ if trace.stored.is_empty() && trace.new_hosts.is_empty() => Effect::Dismisses,
+        _ => trace.compare(walk.tour.context.accepted_trace().await.as_ref()),
+    })
+}

@@ -1,0 +1,161 @@
+//! One visit under way: the browser's profile, with the samples and pictures taken of it, and how it ended.
+
+use super::{look::Look, plan::Context};
+use crate::evidence::SurfaceView;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::sync::OwnedSemaphorePermit;
+use vigie_browser::{BrowserError, Quiet, Visit, VisitOptions, visit::Opened};
+use vigie_domain::{
+    Layer, Scenario, VisitRecord,
+    record::{EventKind, Sample, VisitEnd},
+};
+
+/// A visit under way.
+pub(crate) struct Tour {
+    pub context: Arc<Context>,
+    pub visit: Visit,
+    pub name: String,
+    pub scenario: Option<Scenario>,
+    pub samples: Vec<Sample>,
+    pub final_url: String,
+    pub status: u16,
+    pub end: VisitEnd,
+    pictures: u32,
+    // Holds the visit's place among those side by side.
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+/// What stands in the way of a visit.
+#[derive(Debug)]
+pub(crate) enum Hindrance {
+    /// The site let no one in, or could not be reached; the record says how.
+    Site(Box<VisitRecord>),
+    /// The browser failed us.
+    Browser(BrowserError),
+}
+
+impl From<BrowserError> for Hindrance {
+    fn from(error: BrowserError) -> Self {
+        Self::Browser(error)
+    }
+}
+
+impl Tour {
+    /// Opens a clean profile and goes to the site's address.
+    pub(crate) async fn begin(
+        context: &Arc<Context>,
+        name: &str,
+        scenario: Option<Scenario>,
+        options: VisitOptions,
+    ) -> Result<Self, Hindrance> {
+        context.progress.doing(name);
+        let visit = context.browser.open_visit(options).await?;
+        let mut tour = Self {
+            context: Arc::clone(context),
+            visit,
+            name: name.to_owned(),
+            scenario,
+            samples: Vec::new(),
+            final_url: String::new(),
+            status: 0,
+            end: VisitEnd::Completed,
+            pictures: 0,
+            _place: None,
+        };
+        let opened = tour.visit.goto(context.plan.url.as_str(), context.load_limit()).await?;
+        tour.final_url = tour.visit.url();
+        tour.status = tour.visit.status().0;
+        match opened {
+            Opened::Document(_) => Ok(tour),
+            Opened::Nothing(why) => {
+                tour.end = VisitEnd::Unreachable { why };
+                Err(Hindrance::Site(Box::new(tour.finish().await)))
+            }
+        }
+    }
+
+    /// Waits until the page is quiet, as long as the plan's patience says.
+    pub(crate) async fn settle(&self) -> Result<Quiet, BrowserError> {
+        let patience = self.context.plan.patience;
+        self.visit.wait_quiet(patience.settle(), patience.limit().min(self.context.plan.timeout / 2)).await
+    }
+
+    /// Waits until the page has reacted to a click: long enough to see what comes up, not to sample.
+    pub(crate) async fn pause(&self) -> Result<Quiet, BrowserError> {
+        self.visit.wait_quiet(Duration::from_millis(150), Duration::from_secs(6)).await
+    }
+
+    /// Waits until a consent surface shows that a person could use, `limit` at most, and returns the last look.
+    pub(crate) async fn await_surface(&self, limit: Duration) -> Result<Look, BrowserError> {
+        let deadline = Instant::now() + limit;
+        loop {
+            let look = self.look().await?;
+            let usable = look.surface().is_some_and(|surface| {
+                surface.controls.iter().any(|control| control.in_reach) || !surface.switches.is_empty()
+            });
+            if usable || Instant::now() > deadline {
+                return Ok(look);
+            }
+            tokio::time::sleep(Duration::from_millis(120)).await;
+        }
+    }
+
+    /// Samples the profile.
+    pub(crate) async fn sample(&mut self, moment: &str) -> Result<(), BrowserError> {
+        let sample = self.visit.sample(moment).await?;
+        self.samples.push(sample);
+        Ok(())
+    }
+
+    /// Takes a picture and returns its path in the evidence; `None` if none could be taken.
+    pub(crate) async fn picture(&mut self, what: &str) -> Option<String> {
+        if !self.context.plan.pictures {
+            return None;
+        }
+        let picture = self.visit.picture().await.ok()?;
+        self.pictures += 1;
+        let path = format!("pictures/{}-{:02}-{what}.png", self.name.to_lowercase(), self.pictures);
+        self.visit.note(EventKind::Picture { path: path.clone() });
+        let mut pictures = self.context.pictures.lock().expect("no code panics while it holds this lock");
+        pictures.insert(path.clone(), picture.png);
+        Some(path)
+    }
+
+    /// Returns what is seen of the surfaces now, for the record.
+    pub(crate) fn views(&self, look: &Look, layer: Layer, via: &[String], picture: Option<&String>) -> Vec<SurfaceView> {
+        let view = |surface: &vigie_banner::Surface| SurfaceView {
+            visit: self.name.clone(),
+            layer,
+            via: via.to_vec(),
+            url: self.visit.url(),
+            surface: surface.clone(),
+            picture: picture.cloned(),
+            events: self.visit.n_events(),
+        };
+        look.surfaces().map(view).collect()
+    }
+
+    /// Ends the visit and returns its record.
+    pub(crate) async fn finish(self) -> VisitRecord {
+        let started_at = self.visit.started_at();
+        let options = self.visit.options().clone();
+        let (events, gaps) = self.visit.close().await;
+        VisitRecord {
+            name: self.name,
+            scenario: self.scenario,
+            started_at,
+            viewport: options.viewport,
+            locale: options.locale,
+            requested_url: self.context.plan.url.to_string(),
+            final_url: self.final_url,
+            status: self.status,
+            end: self.end,
+            events,
+            samples: self.samples,
+            gaps,
+        }
+    }
+}
