@@ -94,4 +94,9 @@ impl TrackerHosts {
         let domain = registrable_domain(host);
         self.by_host.iter().find(|(known, _)| registrable_domain(known) == domain).map(|(_, found)| found)
     }
+
+    /// Returns every host noted and why, in order of host.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &TrackerMatch)> {
+        self.by_host.iter().map(|(host, found)| (host.as_str(), found))
+    }
 }

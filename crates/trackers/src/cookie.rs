@@ -1,9 +1,15 @@
 //! What a cookie is: the order of evidence, from names that are certain to behaviour that is strong.
 //!
-//! 1. A consent tool's cookie keeps the choice. 2. A known tracker's name. 3. What looks like the record of a choice.
-//! 4. The Open Cookie Database, where it speaks against. 5. A list names the host that wrote it, or whose it is.
-//! 6. A name that serves an exempt end, unless the cookie behaves otherwise. 7. The database, where it speaks for.
-//! 8. Strong behaviour. 9. A question.
+//! 1. A consent tool's cookie keeps the choice.
+//! 2. A known tracker's name.
+//! 3. A name that serves an exempt end, on a value that singles nobody out.
+//! 4. What looks like the record of a choice.
+//! 5. The Open Cookie Database, where it speaks against.
+//! 6. A list names the host that wrote it, or whose it is.
+//! 7. A name that serves an exempt end, unless the cookie behaves otherwise.
+//! 8. The database, where it speaks for.
+//! 9. Strong behaviour.
+//! 10. A question.
 //!
 //! The order is that of DOMAIN.md, section A.3, with names that speak *for* a cookie after lists that speak against its
 //! writer: a tracker may call its cookie anything.
@@ -135,9 +141,9 @@ impl Classifier {
         let against = self.tracker_behind(item, trackers);
         self.consent_tool(item, against.as_ref())
             .or_else(|| self.known_tracker(item))
+            .or_else(|| self.exempt_despite_writer(item))
             .or_else(|| record_of_choice(item))
             .or_else(|| Self::database_against(item))
-            .or_else(|| self.exempt_despite_writer(item))
             .or_else(|| against.map(|found| by_list(item, &found)))
             .or_else(|| self.exempt_name(item))
             .or_else(|| Self::database_for(item))
@@ -166,19 +172,20 @@ impl Classifier {
     }
 
     fn consent_tool(&self, item: &Item<'_>, against: Option<&TrackerMatch>) -> Option<Classification> {
-        let tool = match item.noun {
+        let tools = match item.noun {
             "cookie" => self.names.consent_cookie(item.name),
             _ => self.names.consent_key(item.name),
-        }?;
+        };
         // A tracker's own cookie on its own domain keeps no choice of this site, whatever its name.
-        if item.party == Party::Third && against.is_some() {
+        if tools.is_empty() || (item.party == Party::Third && against.is_some()) {
             return None;
         }
+        let platform = tools.join(" or ");
         Some(Classification {
             class: Class::Consent,
             exempt: Some(true),
-            why: format!("keeps the visitor's choice: {}", tool.name),
-            platform: Some(tool.name.clone()),
+            why: format!("keeps the visitor's choice: {platform}"),
+            platform: Some(platform),
             basis: Basis::CookieDatabase,
         })
     }
@@ -199,9 +206,13 @@ impl Classifier {
         (row.class.is_exempt() == Some(false)).then(|| by_database(row, Some(false), ""))
     }
 
-    /// Tag managers run the site's own snippets, so an exempt name that singles nobody out is believed of them.
+    /// Tag managers run the site's own snippets, so an exempt name that singles nobody out is believed whoever wrote it.
+    /// Robot protection is believed on a tracker's domain too, if it is short: networks put it on all they carry.
     fn exempt_despite_writer(&self, item: &Item<'_>) -> Option<Classification> {
-        (item.party == Party::First && !item.tells_apart()).then(|| self.exempt_name(item)).flatten()
+        let is_short = !item.life.is_longer_than(LONG_LIVED_S);
+        let is_protection = || self.names.exempt(item.name).is_some_and(|kind| kind.class == Class::Security);
+        let is_plain = item.party == Party::First && !item.tells_apart();
+        (is_plain || (is_short && is_protection())).then(|| self.exempt_name(item)).flatten()
     }
 
     fn exempt_name(&self, item: &Item<'_>) -> Option<Classification> {

@@ -113,14 +113,16 @@ impl Names {
         }
     }
 
-    /// Returns the tool that keeps the choice under this cookie name.
-    pub fn consent_cookie(&self, name: &str) -> Option<&ConsentTool> {
-        self.consent_tools.iter().find(|tool| matches_any(&tool.cookies, name))
+    /// Returns the names of the tools that keep the choice under this cookie name.
+    pub fn consent_cookie(&self, name: &str) -> Vec<&str> {
+        let tools = self.consent_tools.iter().filter(|tool| matches_any(&tool.cookies, name));
+        tools.map(|tool| tool.name.as_str()).collect()
     }
 
-    /// Returns the tool that keeps the choice under this storage key, or under a cookie of this name.
-    pub fn consent_key(&self, key: &str) -> Option<&ConsentTool> {
-        self.consent_tools.iter().find(|tool| matches_any(&tool.storage, key) || matches_any(&tool.cookies, key))
+    /// Returns the names of the tools that keep the choice under this storage key, or under a cookie of this name.
+    pub fn consent_key(&self, key: &str) -> Vec<&str> {
+        let is_kept = |tool: &&ConsentTool| matches_any(&tool.storage, key) || matches_any(&tool.cookies, key);
+        self.consent_tools.iter().filter(is_kept).map(|tool| tool.name.as_str()).collect()
     }
 
     /// Returns the tool served from this host.
