@@ -15,6 +15,8 @@ use vigie_domain::{NodeId, Purpose, page::NodeKind};
 
 /// From this score on, it is a surface. Ours, set on the fixture sites.
 pub(crate) const ENOUGH: f32 = 0.45;
+/// Why most boxes are no surface.
+pub(crate) const NOTHING_IN_IT: &str = "no choice or notice in it";
 /// More text than this is not read for evidence.
 const READ_BYTES: usize = 30_000;
 
@@ -63,7 +65,7 @@ pub(crate) fn assess(reader: &Reader, root: NodeId, in_flow: bool) -> Assessment
     let (switches, used) = switches_in(reader, root, language);
     let controls = controls_in(reader, root, language, &switches, &used);
     let mut assessment =
-        Assessment { root, score: 0.0, why_not: "no choice or notice in it", language, text, controls, switches };
+        Assessment { root, score: 0.0, why_not: NOTHING_IN_IT, language, text, controls, switches };
     weigh(reader, &mut assessment, &words, in_flow);
     assessment
 }
@@ -93,7 +95,8 @@ fn weigh(reader: &Reader, assessment: &mut Assessment, words: &Words, in_flow: b
         assessment.controls.iter().any(|found| found.class == Some(class) && found.control.confidence >= 0.5)
     };
     let accepts = with(Class::Accept) || with(Class::AcceptAll) || with(Class::AllowOne);
-    let refuses = with(Class::Refuse) || with(Class::RefuseAll) || with(Class::OnlyNecessary) || with(Class::VagueRefuse) || with(Class::DenyOne);
+    let refuses = with(Class::Refuse) || with(Class::RefuseAll) || with(Class::OnlyNecessary) || with(Class::DenyOne);
+    let evades = with(Class::VagueRefuse);
     let saves = with(Class::Save);
     let acknowledges = with(Class::Acknowledge);
     let sets = assessment.has(Role::Settings);
@@ -108,7 +111,8 @@ fn weigh(reader: &Reader, assessment: &mut Assessment, words: &Words, in_flow: b
 
     let mut score = 0.0;
     score += 0.3 * strong.min(2) as f32 + 0.05 * (weak as f32).min(2.0);
-    score += 0.3 * f32::from(u8::from(notices > 0));
+    // "By continuing you agree" says little of what is agreed to.
+    score += if notices == 0 { 0.0 } else if strong > 0 { 0.3 } else { 0.1 };
     score += 0.06 * purposes.len().min(4) as f32;
     score += match purposed_switches {
         0 => 0.0,
@@ -119,6 +123,7 @@ fn weigh(reader: &Reader, assessment: &mut Assessment, words: &Words, in_flow: b
     for (is_so, weight) in [
         (accepts, 0.25),
         (refuses, 0.25),
+        (evades, 0.1),
         (saves, 0.2),
         (acknowledges, 0.12),
         (sets, 0.15),
@@ -138,10 +143,14 @@ fn weigh(reader: &Reader, assessment: &mut Assessment, words: &Words, in_flow: b
     // Without the subject, "Accept" may be about anything; without a control, a text is only a text.
     let speaks_of_tracking =
         purposes.iter().any(|purpose| purpose.is_exempt() == Some(false)) && accepts && (refuses || pays || lists || sets);
-    let has_subject = strong > 0 || notices > 0 || purposed_switches > 0 || speaks_of_tracking || (named && by_name);
+    let has_subject = strong > 0
+        || purposed_switches > 0
+        || speaks_of_tracking
+        || (named && (by_name || notices > 0));
     let has_choice = accepts
         || refuses
         || saves
+        || (evades && strong > 0)
         || purposed_switches > 0
         || ((acknowledges || by_name) && (strong > 0 || notices > 0 || named))
         || (closes && (strong > 0 || notices > 0));

@@ -203,8 +203,9 @@ fn blocks(reader: &Reader, overlays: &Candidates) -> Vec<Assessment> {
             continue;
         }
         let mut assessment = assess(reader, block, true);
-        let is_in_content =
-            view.ancestors(block).any(|up| matches!(&*view.node(up).name, "article" | "main" | "footer"));
+        let is_in_content = std::iter::once(block)
+            .chain(view.ancestors(block))
+            .any(|up| matches!(&*view.node(up).name, "article" | "main" | "footer"));
         if is_in_content {
             assessment.score -= 0.15;
         }
@@ -213,7 +214,8 @@ fn blocks(reader: &Reader, overlays: &Candidates) -> Vec<Assessment> {
                 && matches!(found.control.role, Role::AcceptAll | Role::RefuseAll | Role::SaveSelection | Role::Close)
         });
         // A form with switches and a save button in the content is a page about preferences, not a banner.
-        let is_form = is_in_content && !assessment.switches.is_empty();
+        let offers_all = assessment.has(Role::AcceptAll) || assessment.has(Role::RefuseAll);
+        let is_form = !assessment.switches.is_empty() && (is_in_content || !offers_all);
         if !has_words || is_form || !view.is_on_screen(block) {
             assessment.score = 0.0;
         }

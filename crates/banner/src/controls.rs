@@ -134,15 +134,17 @@ fn is_in_text(view: &View, id: NodeId) -> bool {
     }) else {
         return false;
     };
-    // Words of the same block that are in no control.
+    // Words of the same line of text that are in no control.
     let mut letters = 0;
     let mut skip_until = 0;
-    for child in view.subtree(block) {
+    for child in view.subtree(block).skip(1) {
         if view.place(child) < skip_until {
             continue;
         }
         let node = view.node(child);
-        if child == id || is_hard_control(node) || is_switch(node) {
+        let is_block = node.kind != NodeKind::Text
+            && view.style(child).is_some_and(|style| style.display != "inline" && style.display != "contents");
+        if child == id || is_block || is_hard_control(node) || is_switch(node) {
             skip_until = view.range(child).end;
         } else if node.kind == NodeKind::Text && view.is_shown(child) {
             letters += node.text.chars().filter(|c| c.is_alphabetic()).count();

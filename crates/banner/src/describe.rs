@@ -6,6 +6,7 @@ use crate::{
     model::{NamedPurpose, Statements},
     text::{Words, sentence_around},
 };
+use vigie_domain::Purpose;
 
 /// Returns the languages whose phrases count for a text: its own, and English, which sites mix in.
 pub(crate) fn languages(reader: &Reader, language: Option<Lang>) -> Vec<Lang> {
@@ -19,7 +20,18 @@ pub(crate) fn languages(reader: &Reader, language: Option<Lang>) -> Vec<Lang> {
 pub(crate) fn purposes(reader: &Reader, text: &str, words: &Words, language: Option<Lang>) -> Vec<NamedPurpose> {
     let mut found: Vec<NamedPurpose> = Vec::new();
     let languages = languages(reader, language);
+    // "To improve your experience" names no purpose, though "experience" alone may hint at comfort.
+    let mut is_imprecise = vec![false; words.len()];
+    reader.lexicon.statements_in(words, &languages, |start, end, statement| {
+        if statement == Statement::Imprecise {
+            is_imprecise[start..end].fill(true);
+        }
+    });
     reader.lexicon.purposes_in(words, &languages, |start, end, purpose| {
+        let is_comfort = matches!(purpose, Purpose::Preferences | Purpose::Personalisation);
+        if is_comfort && is_imprecise[start..end].iter().all(|&is_so| is_so) {
+            return;
+        }
         if !found.iter().any(|named| named.purpose == purpose) {
             let (from, to) = words.source(start, end);
             found.push(NamedPurpose { purpose, words: text[from..to].to_owned() });

@@ -1,7 +1,7 @@
 //! From a snapshot to its consent surfaces.
 
 use crate::{
-    assess::Assessment,
+    assess::{Assessment, NOTHING_IN_IT},
     candidates::{Candidates, candidates, is_overlay},
     cmp::tool_of,
     controls::control_nodes,
@@ -44,7 +44,7 @@ pub fn detect(page: &PageSnapshot, lexicon: &Lexicon) -> Detection {
     }
     assessed.sort_by(|a, b| order(&reader, a).total_cmp(&order(&reader, b)));
     let surfaces: Vec<Surface> = assessed.into_iter().map(|one| surface(&reader, one)).collect();
-    rejected.retain(|one| one.score > 0.0);
+    rejected.retain(|one| one.score > 0.0 || one.why_not != NOTHING_IN_IT);
     let mut set_aside: Vec<Rejected> =
         rejected.iter().map(|one| Rejected { root: one.root, why: one.why_not.to_owned() }).collect();
     set_aside.extend(hidden.iter().map(|one| Rejected { root: one.root, why: "covered".to_owned() }));
@@ -138,12 +138,17 @@ fn surface(reader: &Reader, one: Assessment) -> Surface {
     let words = Words::new(&one.text);
     let controls = one.controls.into_iter().map(|found| found.control).collect::<Vec<_>>();
     let parts = controls.iter().map(|control| control.node).chain(one.switches.iter().map(|switch| switch.click));
-    let own = view.rect(root);
-    let rect = if own.area() >= 4.0 { own } else { union(view, parts).unwrap_or(own) };
+    // A shadow root has no box of its own, and its host may have none either.
+    let own = std::iter::once(root)
+        .chain(view.parent(root).filter(|_| view.node(root).layout.is_none()))
+        .map(|id| view.rect(id))
+        .find(|rect| rect.area() >= 4.0);
+    let rect = own.or_else(|| union(view, parts)).unwrap_or_default();
+    let inside = controls.first().map_or(root, |control| control.node);
     let backdrop = backdrop(reader, root);
     Surface {
         root,
-        place: place(view, root),
+        place: place(view, inside),
         rect,
         language: one.language.and_then(|language| reader.lexicon.code(language)).map(str::to_owned),
         purposes: describe::purposes(reader, &one.text, &words, one.language),
@@ -158,12 +163,13 @@ fn surface(reader: &Reader, one: Assessment) -> Surface {
     }
 }
 
-fn place(view: &View, root: NodeId) -> Place {
-    if view.node(root).frame != 0 {
+/// Returns where a node lives; a host outside its shadow root counts by what is inside it.
+fn place(view: &View, id: NodeId) -> Place {
+    if view.node(id).frame != 0 {
         return Place::Iframe;
     }
     let is_shadow = |id: NodeId| matches!(view.node(id).kind, NodeKind::OpenShadow | NodeKind::ClosedShadow);
-    if is_shadow(root) || view.ancestors(root).any(is_shadow) { Place::Shadow } else { Place::Document }
+    if is_shadow(id) || view.ancestors(id).any(is_shadow) { Place::Shadow } else { Place::Document }
 }
 
 /// Returns links of the page's own content that are on the screen, spread over it.

@@ -174,6 +174,14 @@ const NEGATIONS: &[&str] = &[
     "gan", "minghajr", "mhux", "ekki", "sense", "degil", "olmadan",
 ];
 
+/// Stems of what documents are called, folded.
+const DOCUMENTS: &[&str] = &[
+    "polic", "politi", "poliit", "richtlin", "erklar", "bestimmung", "charte", "declara", "dichiaraz", "informativ", "aviso",
+    "statement", "terms", "verklaring", "beleid", "polityk", "zasad", "regulamin", "iranyelv", "szabalyzat", "tajekoztat",
+    "kaytan", "seloste", "pravil", "pravidl", "πολιτικ", "δηλωσ", "политик", "декларац", "beartas", "raiteas", "pareiskim",
+    "deklarac", "pazinojum", "izjav", "personvern", "regler", "ehdot", "conditions",
+];
+
 #[derive(Deserialize)]
 struct File {
     language: String,
@@ -428,7 +436,9 @@ impl Lexicon {
     pub(crate) fn policy_words(&self, words: &Words) -> Vec<bool> {
         let mut marked = vec![false; words.len()];
         self.controls.matches(words, |start, end, _, &(_, class)| {
-            if class == Class::Policy {
+            // "How we use cookies" may be a link to a policy, but in a text it is what the text is about.
+            let is_document = |at: usize| DOCUMENTS.iter().any(|stem| words.get(at).contains(stem));
+            if class == Class::Policy && (start..end).any(is_document) {
                 marked[start..end].fill(true);
             }
         });

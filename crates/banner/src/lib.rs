@@ -32,3 +32,8 @@ pub mod model;
 pub use detect::{detect, preference_page, probe_points, reopeners};
 pub use lexicon::{Lexicon, LexiconError};
 pub use model::{Control, Detection, Look, Nature, Place, Rejected, Role, Shape, Statements, Surface, Switch};
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
