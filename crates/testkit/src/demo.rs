@@ -7,4 +7,10 @@ pub const HOST: &str = "clipwave.test";
 pub const URL: &str = "https://clipwave.test/";
 
 /// Its files by path.
-pub const FILES: &[(&str, &[u8])] = &[("index.html", include_bytes!("../../../demo/clipwave/index.html"))];
+pub const FILES: &[(&str, &[u8])] = &[
+    ("index.html", include_bytes!("../../../demo/clipwave/index.html")),
+    ("privacy.html", include_bytes!("../../../demo/clipwave/privacy.html")),
+    ("clipwave.js", include_bytes!("../../../demo/clipwave/clipwave.js")),
+    ("clipwave.css", include_bytes!("../../../demo/clipwave/clipwave.css")),
+    ("site.json", include_bytes!("../../../demo/clipwave/site.json")),
+];

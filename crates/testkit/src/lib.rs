@@ -2,7 +2,7 @@
 //!
 //! [`SiteServer`] answers for every host on one loopback port: the folders of `fixtures/sites/`, stubs of
 //! [`trackers`], and hosts that a test programs. [`hostile`] is a set of such hosts that do what the worst of the web
-//! does. [`demo`] is the sample platform, which the
+//! does. [`expected`] is the truth of a fixture site, in one format. [`demo`] is the sample platform, which the
 //! product itself serves too; so nothing here panics, and what fails says why.
 
 mod server;
@@ -14,6 +14,7 @@ mod sites;
 pub mod trackers;
 
 pub mod demo;
+pub mod expected;
 pub mod hostile;
 
 pub use answer::{Answer, AnswerBody, Handler, Request};
