@@ -16,10 +16,16 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let opened = visit.goto(url, Duration::from_secs(20)).await?;
     let quiet = visit.wait_quiet(Duration::from_millis(400), Duration::from_secs(12)).await?;
     let mut seen = visit.snapshot().await?;
-    let clickable: Vec<_> = seen.page.ids().filter(|&id| seen.page.node(id).layout.is_some() && {
-        let node = seen.page.node(id);
-        node.clickable || ["a", "button", "input", "label", "span"].contains(&&*node.name)
-    }).collect();
+    let clickable: Vec<_> = seen
+        .page
+        .ids()
+        .filter(|&id| {
+            seen.page.node(id).layout.is_some() && {
+                let node = seen.page.node(id);
+                node.clickable || ["a", "button", "input", "label", "span"].contains(&&*node.name)
+            }
+        })
+        .collect();
     visit.hit_test(&mut seen, &clickable).await?;
     eprintln!("{opened:?} {quiet:?} {} nodes", seen.page.nodes.len());
     println!("{}", serde_json::to_string(&seen.page)?);

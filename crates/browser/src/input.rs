@@ -10,11 +10,7 @@ use crate::{
 };
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
-use vigie_domain::{
-    NodeId,
-    page::Rect,
-    record::EventKind,
-};
+use vigie_domain::{NodeId, page::Rect, record::EventKind};
 
 /// How long a control may move before it counts as out of reach.
 const STILL_TIMEOUT: Duration = Duration::from_millis(2_500);
@@ -148,12 +144,8 @@ impl Visit {
         self.lock().last_activity = Instant::now();
         self.wire.tell(&main, "Input.dispatchMouseEvent", event("mouseMoved", 0));
         self.wire.tell(&main, "Input.dispatchMouseEvent", event("mousePressed", 1));
-        let released = self.wire.call_within(
-            &main,
-            "Input.dispatchMouseEvent",
-            event("mouseReleased", 0),
-            Duration::from_secs(3),
-        );
+        let released =
+            self.wire.call_within(&main, "Input.dispatchMouseEvent", event("mouseReleased", 0), Duration::from_secs(3));
         self.forgive(released.await)
     }
 
@@ -194,7 +186,8 @@ impl Visit {
         let (width, height) = self.options().viewport;
         let (x, y) = (width as f32 / 2.0, height as f32 / 3.0);
         self.note(EventKind::Input { kind: "wheel".into(), target: format!("{pixels} px"), x: x as i32, y: y as i32 });
-        let event = json!({"type": "mouseWheel", "x": x, "y": y, "deltaX": 0, "deltaY": pixels, "pointerType": "mouse"});
+        let event =
+            json!({"type": "mouseWheel", "x": x, "y": y, "deltaX": 0, "deltaY": pixels, "pointerType": "mouse"});
         self.lock().last_activity = Instant::now();
         let main = self.main();
         let turned = self.wire.call_within(&main, "Input.dispatchMouseEvent", event, Duration::from_secs(3));

@@ -10,9 +10,9 @@
 //! and it tells sites that it is headless. Both are switched off here, and both are stated in the evidence.
 
 pub mod error;
+mod hooks;
 pub mod input;
 pub mod launch;
-mod hooks;
 pub mod quiet;
 mod recorder;
 pub mod sample;

@@ -70,7 +70,9 @@ impl Visit {
             let now = Instant::now();
             match busy {
                 None if loaded => break Quiet::Reached,
-                None if now >= deadline => break Quiet::NotReached { because: "the page never finished loading".into() },
+                None if now >= deadline => {
+                    break Quiet::NotReached { because: "the page never finished loading".into() };
+                }
                 Some((because, _)) if now >= deadline => break Quiet::NotReached { because },
                 None => tokio::time::sleep(Duration::from_millis(20)).await,
                 Some((_, wait)) => {

@@ -539,7 +539,8 @@ impl State {
         if url.starts_with("data:") {
             return;
         }
-        let cached = ["fromDiskCache", "fromServiceWorker", "fromPrefetchCache"].iter().any(|key| response[*key] == true);
+        let cached =
+            ["fromDiskCache", "fromServiceWorker", "fromPrefetchCache"].iter().any(|key| response[*key] == true);
         let event = EventKind::Response {
             id: id.to_owned(),
             url: url.to_owned(),
@@ -694,7 +695,9 @@ fn deletes(raw: &str) -> bool {
         let value = value.trim();
         match name.trim().to_ascii_lowercase().as_str() {
             "max-age" => value.parse::<f64>().is_ok_and(|seconds| seconds <= 0.0),
-            "expires" => ["1970", "-70", "1969", "-1970", "0001", "2000", " 00 "].iter().any(|year| value.contains(year)),
+            "expires" => {
+                ["1970", "-70", "1969", "-1970", "0001", "2000", " 00 "].iter().any(|year| value.contains(year))
+            }
             _ => false,
         }
     })

@@ -84,7 +84,8 @@ impl Visit {
 
     async fn read_origin(&self, session: &str, origin: &str, storage: &mut BTreeSet<StorageItem>) {
         let key = format!("{origin}/");
-        let call = |method: &'static str, params: Value| self.wire.call_within(session, method, params, STORAGE_TIMEOUT);
+        let call =
+            |method: &'static str, params: Value| self.wire.call_within(session, method, params, STORAGE_TIMEOUT);
         let items = |local: bool| json!({"storageId": {"storageKey": key, "isLocalStorage": local}});
         let (local, volatile, databases, caches) = tokio::join!(
             call("DOMStorage.getDOMStorageItems", items(true)),
@@ -93,7 +94,12 @@ impl Visit {
             call("CacheStorage.requestCacheNames", json!({"storageKey": key})),
         );
         let mut keep = |kind: StorageKind, key: &str, value: &str| {
-            storage.insert(StorageItem { kind, origin: origin.to_owned(), key: key.to_owned(), value: cut(value, 4096) });
+            storage.insert(StorageItem {
+                kind,
+                origin: origin.to_owned(),
+                key: key.to_owned(),
+                value: cut(value, 4096),
+            });
         };
         for (kind, answer) in [(StorageKind::Local, &local), (StorageKind::Session, &volatile)] {
             if let Ok(answer) = answer {

@@ -161,7 +161,8 @@ impl Visit {
             answers.push((id, self.node_at(seen, x, y).await?));
         }
         for (id, reached) in answers {
-            let hit = reached.map(|reached| if answers_for(&seen.page, reached, id) { Hit::Reached } else { Hit::Covered });
+            let hit =
+                reached.map(|reached| if answers_for(&seen.page, reached, id) { Hit::Reached } else { Hit::Covered });
             seen.page.nodes[id.index()].hit = hit;
         }
         Ok(())
@@ -217,9 +218,9 @@ pub(crate) fn answers_for(page: &PageSnapshot, reached: NodeId, wanted: NodeId) 
     }
     let id = page.node(wanted).attribute("id");
     let label = std::iter::once(reached).chain(page.ancestors(reached)).find(|&up| page.node(up).is("label"));
-    label.is_some_and(|label| {
-        page.is_within(wanted, label) || (id.is_some() && page.node(label).attribute("for") == id)
-    }) || (page.node(wanted).kind == NodeKind::Text && page.node(wanted).parent == Some(reached))
+    label
+        .is_some_and(|label| page.is_within(wanted, label) || (id.is_some() && page.node(label).attribute("for") == id))
+        || (page.node(wanted).kind == NodeKind::Text && page.node(wanted).parent == Some(reached))
 }
 
 /// Puts the documents of several processes together.
@@ -328,23 +329,38 @@ impl Joiner {
         let contents = list(&nodes["nodeValue"]);
         let backends = list(&nodes["backendNodeId"]);
         let attributes = list(&nodes["attributes"]);
+        // Where each node of the document went: shadow roots, which `DOMSnapshot` leaves out, are put in again.
+        let mut ids: Vec<NodeId> = Vec::with_capacity(count);
+        let mut roots: HashMap<NodeId, NodeId> = HashMap::new();
         for index in 0..count {
-            let kind = kinds[index].as_i64().unwrap_or_default();
-            let shadow_kind = shadow.get(&index).map(|&at| string_at(strings, at));
-            let kind = match (kind, shadow_kind) {
-                (9, _) => NodeKind::Document,
-                (_, Some("open")) => NodeKind::OpenShadow,
-                (_, Some("closed")) => NodeKind::ClosedShadow,
-                (_, Some(_)) => NodeKind::Internal,
-                (1, None) if pseudo.contains_key(&index) => NodeKind::Internal,
-                (1, None) => NodeKind::Element,
-                (3, None) => NodeKind::Text,
+            // What stands here is the type of the shadow root that the node is *in*.
+            let inside = shadow.get(&index).map(|&at| string_at(strings, at));
+            let kind = match kinds[index].as_i64().unwrap_or_default() {
+                _ if inside == Some("user-agent") || pseudo.contains_key(&index) => NodeKind::Internal,
+                1 => NodeKind::Element,
+                3 => NodeKind::Text,
+                9 => NodeKind::Document,
                 _ => NodeKind::Internal,
             };
-            let parent = match parents.get(index).and_then(Value::as_i64) {
-                Some(parent) if parent >= 0 => Some(NodeId((base + parent as usize) as u32)),
-                _ => owner,
+            let above = parents.get(index).and_then(Value::as_u64).map(|above| above as usize);
+            let mut parent = above.and_then(|above| ids.get(above)).copied().or(owner);
+            let root_kind = match inside {
+                Some("open") => Some(NodeKind::OpenShadow),
+                Some("closed") => Some(NodeKind::ClosedShadow),
+                _ => None,
             };
+            if let (Some(root_kind), Some(host), Some(above)) = (root_kind, parent, above)
+                && shadow.get(&above) != shadow.get(&index)
+            {
+                let known = roots.get(&host).copied();
+                parent = Some(known.unwrap_or_else(|| {
+                    let root = self.push_node(Some(host), root_kind, frame);
+                    roots.insert(host, root);
+                    root
+                }));
+            }
+            let id = self.push_node(parent, kind, frame);
+            ids.push(id);
             let name = match kind {
                 NodeKind::Element => string(&names[index]).to_lowercase(),
                 _ => String::new(),
@@ -354,7 +370,7 @@ impl Joiner {
             for pair in pairs.chunks_exact(2) {
                 let (key, value) = (string(&pair[0]), string(&pair[1]));
                 let key = self.intern(key);
-                kept.push((key, self.intern(crate_cut(value))));
+                kept.push((key, self.intern(shortened(value))));
             }
             let content = match kind {
                 NodeKind::Text => string(&contents[index]),
@@ -364,27 +380,15 @@ impl Joiner {
                 let kind = kept.iter().find(|(key, _)| &**key == "type").map(|(_, value)| value.to_lowercase());
                 matches!(kind.as_deref(), Some("checkbox" | "radio"))
             };
+            let (name, text) = (self.intern(&name), self.intern(content));
             let backend = backends[index].as_i64().unwrap_or_default();
-            let id = NodeId((base + index) as u32);
-            let name = self.intern(&name);
-            let text = self.intern(content);
-            self.page.nodes.push(Node {
-                parent,
-                children: Vec::new(),
-                kind,
-                name,
-                text,
-                attributes: kept,
-                checked: is_box.then(|| checked.contains(&index)),
-                clickable: clickable.contains(&index),
-                frame,
-                backend,
-                layout: None,
-                hit: None,
-            });
-            if let Some(parent) = parent {
-                self.page.nodes[parent.index()].children.push(id);
-            }
+            let node = &mut self.page.nodes[id.index()];
+            node.name = name;
+            node.text = text;
+            node.attributes = kept;
+            node.checked = is_box.then(|| checked.contains(&index));
+            node.clickable = clickable.contains(&index);
+            node.backend = backend;
             self.found.insert((Arc::clone(session), backend), id);
         }
         let inner = &nodes["contentDocumentIndex"];
@@ -392,10 +396,10 @@ impl Joiner {
             if let (Some(node), Some(at)) = (node.as_u64(), at.as_u64())
                 && (node as usize) < count
             {
-                owners.insert(at as usize, NodeId((base + node as usize) as u32));
+                owners.insert(at as usize, ids[node as usize]);
             }
         }
-        self.add_layout(&document["layout"], strings, base, count, shift);
+        self.add_layout(&document["layout"], strings, &ids, shift);
         if owner.is_none()
             && let Some(html) = self.page.ids().find(|&id| self.page.node(id).is("html"))
         {
@@ -404,7 +408,30 @@ impl Joiner {
         }
     }
 
-    fn add_layout(&mut self, layout: &Value, strings: &[Value], base: usize, count: usize, shift: (f32, f32)) {
+    fn push_node(&mut self, parent: Option<NodeId>, kind: NodeKind, frame: u16) -> NodeId {
+        let id = NodeId(self.page.nodes.len() as u32);
+        let nothing = self.intern("");
+        self.page.nodes.push(Node {
+            parent,
+            children: Vec::new(),
+            kind,
+            name: Arc::clone(&nothing),
+            text: nothing,
+            attributes: Vec::new(),
+            checked: None,
+            clickable: false,
+            frame,
+            backend: 0,
+            layout: None,
+            hit: None,
+        });
+        if let Some(parent) = parent {
+            self.page.nodes[parent.index()].children.push(id);
+        }
+        id
+    }
+
+    fn add_layout(&mut self, layout: &Value, strings: &[Value], ids: &[NodeId], shift: (f32, f32)) {
         let nodes = list(&layout["nodeIndex"]);
         let bounds = list(&layout["bounds"]);
         let styles = list(&layout["styles"]);
@@ -412,7 +439,7 @@ impl Joiner {
         let blended = list(&layout["blendedBackgroundColors"]);
         let clients = list(&layout["clientRects"]);
         for (at, index) in nodes.iter().enumerate() {
-            let Some(index) = index.as_u64().map(|index| index as usize).filter(|&index| index < count) else { continue };
+            let Some(&id) = index.as_u64().and_then(|index| ids.get(index as usize)) else { continue };
             let place = list(&bounds[at]);
             let mut rect = Rect {
                 x: number(&place[0]) + shift.0,
@@ -420,7 +447,7 @@ impl Joiner {
                 w: number(&place[2]),
                 h: number(&place[3]),
             };
-            let node = &self.page.nodes[base + index];
+            let node = self.page.node(id);
             if &*node.name == "iframe" || &*node.name == "frame" {
                 // The frame's document begins inside the border.
                 let client = list(clients.get(at).unwrap_or(&Value::Null));
@@ -450,7 +477,7 @@ impl Joiner {
                 .filter(|color| !color.is_empty())
                 .and_then(parse_color);
             let paint_order = orders.get(at).and_then(Value::as_u64).unwrap_or_default() as u32;
-            let slot = &mut self.page.nodes[base + index].layout;
+            let slot = &mut self.page.nodes[id.index()].layout;
             // A node may have several boxes (text over several lines): together they are where it is.
             match slot {
                 Some(known) => known.rect = known.rect.union(rect),
@@ -503,7 +530,10 @@ fn parse_color(text: &str) -> Option<Rgba> {
     let numbers: Vec<f32> = rest
         .split([',', ' ', '/'])
         .filter(|part| !part.is_empty())
-        .map(|part| part.strip_suffix('%').map_or_else(|| part.parse().ok(), |share| share.parse::<f32>().ok().map(|s| s / 100.0)))
+        .map(|part| {
+            part.strip_suffix('%')
+                .map_or_else(|| part.parse().ok(), |share| share.parse::<f32>().ok().map(|s| s / 100.0))
+        })
         .collect::<Option<_>>()?;
     let [red, green, blue, ..] = numbers[..] else { return None };
     let channel = |value: f32| (value * scale).round().clamp(0.0, 255.0) as u8;
@@ -516,7 +546,7 @@ fn string_at(strings: &[Value], index: i64) -> &str {
 }
 
 /// Attribute values are cut at 2,000 bytes: `data:` images and inline scripts say nothing about controls.
-fn crate_cut(value: &str) -> &str {
+fn shortened(value: &str) -> &str {
     if value.len() <= 2000 {
         return value;
     }

@@ -3,8 +3,8 @@
 //! The profile is a browser context of its own: no cookie, cache or permission is shared with another visit, and it
 //! is gone when the visit is closed. Recording starts before the first byte.
 //!
-//! Pop-ups are attached to, written down with their address, and closed before they run: a window in front of the
-//! page would stop it from being seen.
+//! Pop-ups are attached to, written down with their address, and closed at once: a window in front of the page would
+//! stop it from being seen.
 
 use crate::{
     BrowserError, hooks,
@@ -99,13 +99,8 @@ impl Visit {
         let binding = format!("q{}{}", std::process::id(), BINDINGS.fetch_add(1, Ordering::Relaxed));
         let state = Arc::new(Mutex::new(State::new(binding.clone(), String::new())));
         let preparation = Preparation::new(&binding, &version, &options);
-        let follower = tokio::spawn(follow(
-            wire.clone(),
-            Arc::clone(&state),
-            receiver,
-            preparation,
-            options.hash_bodies,
-        ));
+        let follower =
+            tokio::spawn(follow(wire.clone(), Arc::clone(&state), receiver, preparation, options.hash_bodies));
         let size = options.viewport;
         let create = json!({"url": "about:blank", "browserContextId": context, "width": size.0, "height": size.1});
         let created = wire.call("", "Target.createTarget", create).await;
@@ -147,7 +142,10 @@ impl Visit {
                 return Ok(());
             }
             if Instant::now() > deadline {
-                return Err(BrowserError::Timeout { method: "Target.createTarget".into(), after: Duration::from_secs(10) });
+                return Err(BrowserError::Timeout {
+                    method: "Target.createTarget".into(),
+                    after: Duration::from_secs(10),
+                });
             }
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
@@ -224,7 +222,8 @@ impl Visit {
     /// If the page does not paint in time, or is gone.
     pub async fn picture(&self) -> Result<Picture, BrowserError> {
         let params = json!({"format": "png", "captureBeyondViewport": false, "optimizeForSpeed": true});
-        let answer = self.wire.call(&self.main(), "Page.captureScreenshot", params).await.map_err(|e| self.explain(e))?;
+        let answer =
+            self.wire.call(&self.main(), "Page.captureScreenshot", params).await.map_err(|e| self.explain(e))?;
         let png = base64::engine::general_purpose::STANDARD.decode(text(&answer["data"])).unwrap_or_default();
         Ok(Picture { png, at_ms: self.lock().now_ms() })
     }
@@ -373,19 +372,17 @@ struct Preparation {
 impl Preparation {
     fn new(binding: &str, version: &Version, options: &VisitOptions) -> Self {
         let script = hooks::script(binding, options.global_privacy_control);
-        Self {
-            binding: binding.to_owned(),
-            script,
-            user_agent: user_agent(version, options),
-            options: options.clone(),
-        }
+        Self { binding: binding.to_owned(), script, user_agent: user_agent(version, options), options: options.clone() }
     }
 
     /// Sends everything; the browser carries it out in order, and the target runs after the last.
     fn send(&self, wire: &Wire, session: &str, kind: &str) {
         let tell = |method: &str, params: Value| wire.tell(session, method, params);
         let document = matches!(kind, "page" | "iframe");
-        tell("Network.enable", json!({"maxPostDataSize": 65_536, "maxTotalBufferSize": 67_108_864, "maxResourceBufferSize": 8_388_608}));
+        tell(
+            "Network.enable",
+            json!({"maxPostDataSize": 65_536, "maxTotalBufferSize": 67_108_864, "maxResourceBufferSize": 8_388_608}),
+        );
         tell("Runtime.enable", json!({}));
         tell("Runtime.addBinding", json!({"name": self.binding}));
         tell("Emulation.setUserAgentOverride", self.user_agent.clone());
@@ -438,14 +435,9 @@ fn user_agent(version: &Version, options: &VisitOptions) -> Value {
         version.user_agent.clone()
     };
     let language = options.locale.split('-').next().unwrap_or("en");
-    let accept = if language == options.locale {
-        language.to_owned()
-    } else {
-        format!("{},{language}", options.locale)
-    };
-    let brands = |number: &str| {
-        json!([{"brand": "Chromium", "version": number}, {"brand": "Not:A-Brand", "version": if number == major { "24" } else { "24.0.0.0" }}])
-    };
+    let accept =
+        if language == options.locale { language.to_owned() } else { format!("{},{language}", options.locale) };
+    let brands = |number: &str| json!([{"brand": "Chromium", "version": number}, {"brand": "Not:A-Brand", "version": if number == major { "24" } else { "24.0.0.0" }}]);
     json!({
         "userAgent": user_agent,
         "acceptLanguage": accept,
@@ -490,10 +482,10 @@ async fn follow(
                     }
                     first
                 };
+                preparation.send(&wire, &session, &kind);
                 if opened_by_page && !first {
+                    // It was let run because its opener, in the same process, waits until it does.
                     wire.tell("", "Target.closeTarget", json!({"targetId": target}));
-                } else {
-                    preparation.send(&wire, &session, &kind);
                 }
             }
             Some(Reaction::AnswerDialog { session, accept }) => {
@@ -558,4 +550,3 @@ fn digest(bytes: &[u8]) -> (String, u64) {
     });
     (hash, bytes.len() as u64)
 }
-
