@@ -1,7 +1,7 @@
 //! Stubs of trackers: hosts with the names of real ones, which set the real ones' cookies, and a few that nobody knows.
 //!
 //! A stub script writes first-party cookies and storage and then fires pixels; a pixel answers with the third-party
-//! `Set-Cookie` of the real one. What they do is described in [`TRACKERS`], and the scripts are written from it when
+//! `Set-Cookie` of the real one. What they do is described in `TRACKERS`, and the scripts are written from it when
 //! asked for. Nothing is ever sent anywhere else: the browser under test finds every host on the loopback.
 //!
 //! In the templates, `{r}` is a random number, `{x}` random letters, `{t}` the time in seconds, and `{id}` the value
