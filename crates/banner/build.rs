@@ -7,9 +7,8 @@ fn main() {
     let out = env::var("OUT_DIR").expect("cargo sets it for every build script");
     let folder = Path::new(&manifest).join("../../data/lexicon");
     println!("cargo::rerun-if-changed={}", folder.display());
-    let mut paths: Vec<_> = fs::read_dir(&folder)
-        .map(|entries| entries.flatten().map(|entry| entry.path()).collect())
-        .unwrap_or_default();
+    let mut paths: Vec<_> =
+        fs::read_dir(&folder).map(|entries| entries.flatten().map(|entry| entry.path()).collect()).unwrap_or_default();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
     // Sorted, so that the order of languages does not depend on the file system.
     paths.sort();

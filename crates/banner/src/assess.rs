@@ -64,8 +64,7 @@ pub(crate) fn assess(reader: &Reader, root: NodeId, in_flow: bool) -> Assessment
     let language = language_of(&text, reader.lexicon, claimed);
     let (switches, used) = switches_in(reader, root, language);
     let controls = controls_in(reader, root, language, &switches, &used);
-    let mut assessment =
-        Assessment { root, score: 0.0, why_not: NOTHING_IN_IT, language, text, controls, switches };
+    let mut assessment = Assessment { root, score: 0.0, why_not: NOTHING_IN_IT, language, text, controls, switches };
     weigh(reader, &mut assessment, &words, in_flow);
     assessment
 }
@@ -112,7 +111,13 @@ fn weigh(reader: &Reader, assessment: &mut Assessment, words: &Words, in_flow: b
     let mut score = 0.0;
     score += 0.3 * strong.min(2) as f32 + 0.05 * (weak as f32).min(2.0);
     // "By continuing you agree" says little of what is agreed to.
-    score += if notices == 0 { 0.0 } else if strong > 0 { 0.3 } else { 0.1 };
+    score += if notices == 0 {
+        0.0
+    } else if strong > 0 {
+        0.3
+    } else {
+        0.1
+    };
     score += 0.06 * purposes.len().min(4) as f32;
     score += match purposed_switches {
         0 => 0.0,
@@ -141,12 +146,10 @@ fn weigh(reader: &Reader, assessment: &mut Assessment, words: &Words, in_flow: b
         assessment.why_not = why;
     }
     // Without the subject, "Accept" may be about anything; without a control, a text is only a text.
-    let speaks_of_tracking =
-        purposes.iter().any(|purpose| purpose.is_exempt() == Some(false)) && accepts && (refuses || pays || lists || sets);
-    let has_subject = strong > 0
-        || purposed_switches > 0
-        || speaks_of_tracking
-        || (named && (by_name || notices > 0));
+    let speaks_of_tracking = purposes.iter().any(|purpose| purpose.is_exempt() == Some(false))
+        && accepts
+        && (refuses || pays || lists || sets);
+    let has_subject = strong > 0 || purposed_switches > 0 || speaks_of_tracking || (named && (by_name || notices > 0));
     let has_choice = accepts
         || refuses
         || saves
@@ -160,6 +163,10 @@ fn weigh(reader: &Reader, assessment: &mut Assessment, words: &Words, in_flow: b
     } else if letters < 25 && !accepts && !refuses && !saves {
         // "Cookies ×": too little to be a notice.
         score = score.min(ENOUGH - 0.05);
+    }
+    // Beside an embedded film, "load" is a consent, but to that film alone.
+    if in_flow && is_in_content(reader, assessment.root) && !(accepts && (refuses || sets || saves)) && !named {
+        score = score.min(ENOUGH - 0.1);
     }
     if in_flow && letters > 2500 && assessment.switches.is_empty() {
         score = score.min(ENOUGH - 0.1);
@@ -190,17 +197,26 @@ fn decoy(
     let penalties = [
         ("newsletter", 0.12 * counts[0].min(3) as f32 * weight),
         ("log-in", 0.15 * counts[1].min(3) as f32 * weight),
-        ("age gate", 0.25 * counts[2].min(2) as f32 * weight),
+        ("age gate", 0.4 * counts[2].min(2) as f32),
         ("pay wall", 0.1 * counts[3].min(3) as f32 * weight),
     ];
     let mut penalty: f32 = penalties.iter().map(|&(_, penalty)| penalty).sum();
-    let mut why = penalties.iter().max_by(|a, b| a.1.total_cmp(&b.1)).filter(|worst| worst.1 > 0.0).map(|worst| worst.0);
+    let mut why =
+        penalties.iter().max_by(|a, b| a.1.total_cmp(&b.1)).filter(|worst| worst.1 > 0.0).map(|worst| worst.0);
     if let Some(field) = field {
         let is_password = view.node(field).attribute("type").is_some_and(|kind| kind.eq_ignore_ascii_case("password"));
         why = Some(if is_password || counts[1] > counts[0] { "log-in" } else { "newsletter" });
         penalty += 0.8;
     }
     (penalty, why)
+}
+
+/// Returns whether a node belongs to the page's content or foot rather than standing before or after it.
+pub(crate) fn is_in_content(reader: &Reader, id: NodeId) -> bool {
+    let view = &reader.view;
+    std::iter::once(id)
+        .chain(view.ancestors(id))
+        .any(|up| matches!(&*view.node(up).name, "article" | "main" | "footer"))
 }
 
 /// Returns whether ids or classes at the root speak of consent. Weak evidence: anyone may call anything anything.
@@ -218,9 +234,21 @@ pub(crate) fn has_consent_name(reader: &Reader, id: NodeId) -> bool {
     let names = [Some(&*node.name), node.attribute("id"), node.attribute("class"), node.attribute("aria-label")];
     let lower: Vec<String> = names.into_iter().flatten().map(str::to_ascii_lowercase).collect();
     lower.iter().any(|name| {
-        ["cookie", "consent", "gdpr", "rgpd", "dsgvo", "privacy", "onetrust", "didomi", "tarteaucitron", "klaro", "usercentrics"]
-            .iter()
-            .any(|word| name.contains(word))
+        [
+            "cookie",
+            "consent",
+            "gdpr",
+            "rgpd",
+            "dsgvo",
+            "privacy",
+            "onetrust",
+            "didomi",
+            "tarteaucitron",
+            "klaro",
+            "usercentrics",
+        ]
+        .iter()
+        .any(|word| name.contains(word))
             || name.split(|c: char| !c.is_alphanumeric()).any(|part| matches!(part, "cmp" | "tcf" | "ccpa"))
     }) && (node.kind == NodeKind::Element || has_words(&node.text))
 }

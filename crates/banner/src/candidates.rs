@@ -4,7 +4,7 @@
 //! and its controls. In the flow, the search climbs from the words to the controls that go with them.
 
 use crate::{
-    assess::{Assessment, assess, has_consent_name},
+    assess::{Assessment, assess, has_consent_name, is_in_content},
     marks::{Counts, Reader},
     model::Role,
     switches::is_switch,
@@ -73,14 +73,15 @@ fn overlays(reader: &Reader) -> Candidates {
         if is_page_like(reader, id) {
             continue;
         }
-        if !inner.is_empty() && !adds_something(reader, id, &inner.iter().map(|&at| open[at].root).collect::<Vec<_>>()) {
+        if !inner.is_empty() && !adds_something(reader, id, &inner.iter().map(|&at| open[at].root).collect::<Vec<_>>())
+        {
             continue;
         }
         if inner.iter().filter(|&&at| open[at].decides()).count() > 1 {
             // Several layers in one wrapper: each is a surface of its own.
             continue;
         }
-        let root = shrink(reader, id);
+        let root = grow(reader, shrink(reader, id));
         if inner.iter().any(|&at| open[at].root == root) {
             continue;
         }
@@ -137,7 +138,8 @@ fn is_page_like(reader: &Reader, id: NodeId) -> bool {
 /// Returns whether a box holds signs of consent besides what was found inside it.
 fn adds_something(reader: &Reader, id: NodeId, inner: &[NodeId]) -> bool {
     let counts = reader.counts(id);
-    let (mut subjects, mut controls, mut switches) = (counts.subjects, counts.decisions + counts.others, counts.switches);
+    let (mut subjects, mut controls, mut switches) =
+        (counts.subjects, counts.decisions + counts.others, counts.switches);
     let mut bytes = reader.view.text_bytes(id);
     for &one in inner {
         let counts = reader.counts(one);
@@ -169,10 +171,9 @@ fn shrink(reader: &Reader, from: NodeId) -> NodeId {
         }
         let whole = reader.counts(root);
         let text = view.text_bytes(root);
-        let mut with_content =
-            node.children.iter().copied().filter(|&child| {
-                view.has_text(child) || reader.counts(child).hard > 0 || reader.counts(child).switches > 0
-            });
+        let mut with_content = node.children.iter().copied().filter(|&child| {
+            view.has_text(child) || reader.counts(child).hard > 0 || reader.counts(child).switches > 0
+        });
         let (Some(only), None) = (with_content.next(), with_content.next()) else { return root };
         let counts = reader.counts(only);
         let holds_all = counts.hard == whole.hard
@@ -189,13 +190,42 @@ fn shrink(reader: &Reader, from: NodeId) -> NodeId {
     }
 }
 
+/// Goes up to the box that is drawn around the same content, if there is one smaller than the viewport.
+fn grow(reader: &Reader, from: NodeId) -> NodeId {
+    let view = &reader.view;
+    let is_drawn = |id: NodeId| {
+        view.style(id).is_some_and(|style| {
+            style.background.alpha > 0.05 || style.background_image || (style.border_px >= 1.0 && style.border_color.alpha > 0.2)
+        })
+    };
+    if is_drawn(from) {
+        return from;
+    }
+    let (bytes, hard) = (view.text_bytes(from), reader.counts(from).hard);
+    for up in view.ancestors(from).take(8) {
+        let node = view.node(up);
+        let is_end = matches!(&*node.name, "html" | "body" | "main" | "iframe") || node.kind == NodeKind::Document;
+        if is_end || view.text_bytes(up) > bytes + 2 || reader.counts(up).hard > hard {
+            break;
+        }
+        if view.share_of_viewport(up) >= WHOLE_VIEWPORT {
+            break;
+        }
+        if is_drawn(up) && view.is_shown(up) {
+            return up;
+        }
+    }
+    from
+}
+
 fn blocks(reader: &Reader, overlays: &Candidates) -> Vec<Assessment> {
     let view = &reader.view;
     let done: Vec<NodeId> = overlays.surfaces.iter().chain(&overlays.rejected).map(|one| one.root).collect();
     let mut tried: HashSet<NodeId> = HashSet::new();
     let mut found: Vec<Assessment> = Vec::new();
     for &seed in reader.seeds.iter().filter(|&&seed| view.is_on_screen(seed)).take(MOST_SEEDS) {
-        if done.iter().any(|&root| view.is_within(seed, root)) || found.iter().any(|one| view.is_within(seed, one.root)) {
+        if done.iter().any(|&root| view.is_within(seed, root)) || found.iter().any(|one| view.is_within(seed, one.root))
+        {
             continue;
         }
         let Some(block) = climb(reader, seed, &mut tried) else { continue };
@@ -203,9 +233,7 @@ fn blocks(reader: &Reader, overlays: &Candidates) -> Vec<Assessment> {
             continue;
         }
         let mut assessment = assess(reader, block, true);
-        let is_in_content = std::iter::once(block)
-            .chain(view.ancestors(block))
-            .any(|up| matches!(&*view.node(up).name, "article" | "main" | "footer"));
+        let is_in_content = is_in_content(reader, block);
         if is_in_content {
             assessment.score -= 0.15;
         }
@@ -253,7 +281,8 @@ fn climb(reader: &Reader, seed: NodeId, tried: &mut HashSet<NodeId>) -> Option<N
             break;
         }
         let (wider, narrower) = (reader.counts(up), reader.counts(best));
-        let adds = wider.decisions + wider.others + wider.switches > narrower.decisions + narrower.others + narrower.switches
+        let adds = wider.decisions + wider.others + wider.switches
+            > narrower.decisions + narrower.others + narrower.switches
             || wider.subjects > narrower.subjects;
         let adds_plain = wider.plain_links > narrower.plain_links + 2;
         if adds_plain {
@@ -264,5 +293,5 @@ fn climb(reader: &Reader, seed: NodeId, tried: &mut HashSet<NodeId>) -> Option<N
         }
         tried.insert(up);
     }
-    Some(best)
+    Some(grow(reader, best))
 }

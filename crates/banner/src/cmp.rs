@@ -44,7 +44,7 @@ const TOOLS: &[(&str, &[&str])] = &[
     ("osano", &["osano-"]),
     ("admiral", &["admiral-"]),
     ("moove", &["moove_gdpr", "moove-gdpr"]),
-    ("wp-gdpr", &["gdpr-cookie-", "cookie-notice"]),
+    ("wp-gdpr", &["gdpr-cookie-", "cookie-notice-"]),
     ("shopify", &["shopify-pc__"]),
     ("hubspot", &["hs-eu-cookie", "hs-banner"]),
     ("piwik-pro", &["ppms_cm"]),

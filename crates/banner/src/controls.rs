@@ -102,8 +102,23 @@ fn is_bare_control(reader: &Reader, id: NodeId, language: Option<Lang>) -> bool 
     if node.kind != NodeKind::Element || bytes == 0 || bytes > BARE_LABEL_BYTES || is_in_label(view, id) {
         return false;
     }
-    if matches!(&*node.name, "h1" | "h2" | "h3" | "h4" | "h5" | "h6" | "legend" | "th" | "dt" | "title" | "label" | "b" | "strong" | "em" | "i")
-        || node.attribute("role") == Some("heading")
+    if matches!(
+        &*node.name,
+        "h1" | "h2"
+            | "h3"
+            | "h4"
+            | "h5"
+            | "h6"
+            | "legend"
+            | "th"
+            | "dt"
+            | "title"
+            | "label"
+            | "b"
+            | "strong"
+            | "em"
+            | "i"
+    ) || node.attribute("role") == Some("heading")
         || reader.counts(id).hard > 0
         || reader.counts(id).switches > 0
     {
@@ -129,9 +144,10 @@ fn is_in_text(view: &View, id: NodeId) -> bool {
     if style.display != "inline" {
         return false;
     }
-    let Some(block) = view.ancestors(id).find(|&up| {
-        view.style(up).is_some_and(|style| style.display != "inline" && style.display != "contents")
-    }) else {
+    let Some(block) = view
+        .ancestors(id)
+        .find(|&up| view.style(up).is_some_and(|style| style.display != "inline" && style.display != "contents"))
+    else {
         return false;
     };
     // Words of the same line of text that are in no control.
@@ -157,7 +173,13 @@ fn is_in_text(view: &View, id: NodeId) -> bool {
 }
 
 /// Returns the controls under a root, in document order.
-pub(crate) fn controls_in(reader: &Reader, root: NodeId, language: Option<Lang>, switches: &[Switch], used: &[NodeId]) -> Vec<Found> {
+pub(crate) fn controls_in(
+    reader: &Reader,
+    root: NodeId,
+    language: Option<Lang>,
+    switches: &[Switch],
+    used: &[NodeId],
+) -> Vec<Found> {
     let view = &reader.view;
     let is_taken = |id: NodeId| used.contains(&id) || switches.iter().any(|switch| switch.click == id);
     let nodes = control_nodes(reader, root, language);
@@ -230,12 +252,17 @@ fn role_of(reader: &Reader, id: NodeId, label: &Label, language: Option<Lang>) -
     if let Some(reading) = reader.lexicon.read_label(&label.text, language.or(reader.claimed)) {
         let role = reading.class.role();
         let class = Some(reading.class);
+        if is_expander && label.icon_only && reading.further > 0 {
+            return (Role::Settings, 0.4, true, None);
+        }
         return match reading.class {
             Class::Acknowledge | Class::Close | Class::AllowOne | Class::DenyOne if away => {
                 (Role::Policy, 0.5, false, None)
             }
             // "Learn more" that loads no page opens something here.
-            Class::Policy if !away && !names_a_policy(reader, &label.text, language) => (Role::Settings, 0.5, true, class),
+            Class::Policy if !away && !names_a_policy(reader, &label.text, language) => {
+                (Role::Settings, 0.5, true, class)
+            }
             Class::Settings if is_expander && reading.further > 0 => (role, 0.5, true, class),
             _ => (role, reading.confidence, reading.vague, class),
         };
@@ -258,7 +285,10 @@ fn role_of(reader: &Reader, id: NodeId, label: &Label, language: Option<Lang>) -
 
 fn names_expander(view: &View, id: NodeId) -> bool {
     let is_word = |token: &String| {
-        matches!(token.as_str(), "toggle" | "expand" | "collapse" | "arrow" | "chevron" | "caret" | "accordion" | "tab" | "details")
+        matches!(
+            token.as_str(),
+            "toggle" | "expand" | "collapse" | "arrow" | "chevron" | "caret" | "accordion" | "tab" | "details"
+        )
     };
     view.name_tokens(id).iter().any(is_word)
 }
@@ -275,14 +305,14 @@ fn class_word(view: &View, id: NodeId) -> Option<Role> {
     let mut rank = 0;
     for token in view.name_tokens(id) {
         let (found, weight) = match token.as_str() {
-            "reject" | "rejectall" | "deny" | "denyall" | "decline" | "declineall" | "refuse" | "disagree" | "optout" | "disallow" => {
-                (Role::RefuseAll, 5)
-            }
+            "reject" | "rejectall" | "deny" | "denyall" | "decline" | "declineall" | "refuse" | "disagree"
+            | "optout" | "disallow" => (Role::RefuseAll, 5),
             "save" | "selection" | "confirm" => (Role::SaveSelection, 4),
-            "accept" | "acceptall" | "allow" | "allowall" | "agree" | "approve" | "optin" | "consentyes" => (Role::AcceptAll, 3),
-            "settings" | "setting" | "preferences" | "prefs" | "customize" | "customise" | "configure" | "manage" | "options" => {
-                (Role::Settings, 2)
+            "accept" | "acceptall" | "allow" | "allowall" | "agree" | "approve" | "optin" | "consentyes" => {
+                (Role::AcceptAll, 3)
             }
+            "settings" | "setting" | "preferences" | "prefs" | "customize" | "customise" | "configure" | "manage"
+            | "options" => (Role::Settings, 2),
             "close" | "dismiss" | "cross" | "exit" | "hide" => (Role::Close, 1),
             _ => continue,
         };
@@ -295,9 +325,36 @@ fn class_word(view: &View, id: NodeId) -> Option<Role> {
 
 /// Names of languages as pages offer them.
 const LANGUAGES: &[&str] = &[
-    "english", "deutsch", "français", "español", "italiano", "nederlands", "português", "polski", "čeština", "slovenčina",
-    "magyar", "română", "български", "ελληνικά", "svenska", "dansk", "norsk", "suomi", "eesti", "latviešu", "lietuvių",
-    "slovenščina", "hrvatski", "malti", "gaeilge", "türkçe", "українська", "русский", "català", "íslenska",
+    "english",
+    "deutsch",
+    "français",
+    "español",
+    "italiano",
+    "nederlands",
+    "português",
+    "polski",
+    "čeština",
+    "slovenčina",
+    "magyar",
+    "română",
+    "български",
+    "ελληνικά",
+    "svenska",
+    "dansk",
+    "norsk",
+    "suomi",
+    "eesti",
+    "latviešu",
+    "lietuvių",
+    "slovenščina",
+    "hrvatski",
+    "malti",
+    "gaeilge",
+    "türkçe",
+    "українська",
+    "русский",
+    "català",
+    "íslenska",
 ];
 
 fn is_language_name(label: &str) -> bool {

@@ -28,8 +28,7 @@ pub(crate) fn purposes(reader: &Reader, text: &str, words: &Words, language: Opt
         }
     });
     reader.lexicon.purposes_in(words, &languages, |start, end, purpose| {
-        let is_comfort = matches!(purpose, Purpose::Preferences | Purpose::Personalisation);
-        if is_comfort && is_imprecise[start..end].iter().all(|&is_so| is_so) {
+        if purpose == Purpose::Preferences && is_imprecise[start..end].iter().all(|&is_so| is_so) {
             return;
         }
         if !found.iter().any(|named| named.purpose == purpose) {

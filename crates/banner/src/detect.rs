@@ -36,9 +36,8 @@ pub fn detect(page: &PageSnapshot, lexicon: &Lexicon) -> Detection {
     let has_front = assessed.iter().any(|one| !is_behind(&reader, one));
     let mut hidden = Vec::new();
     if has_front || !rejected.iter().any(|one| is_shown_front(&reader, one)) {
-        let (kept, dropped): (Vec<_>, Vec<_>) = assessed.into_iter().partition(|one| {
-            !is_behind(&reader, one) || has_front
-        });
+        let (kept, dropped): (Vec<_>, Vec<_>) =
+            assessed.into_iter().partition(|one| !is_behind(&reader, one) || has_front);
         assessed = kept;
         hidden = dropped;
     }
@@ -83,7 +82,8 @@ pub fn probe_points(page: &PageSnapshot, lexicon: &Lexicon) -> Vec<NodeId> {
 /// Links keep their `href`, so that the caller knows which ones load another page.
 pub fn reopeners(page: &PageSnapshot, lexicon: &Lexicon, surfaces: &[Surface]) -> Vec<crate::model::Control> {
     let reader = Reader::new(View::new(page), lexicon);
-    let roots: Vec<NodeId> = surfaces.iter().map(|surface| surface.root).filter(|id| id.index() < page.nodes.len()).collect();
+    let roots: Vec<NodeId> =
+        surfaces.iter().map(|surface| surface.root).filter(|id| id.index() < page.nodes.len()).collect();
     reopen::reopeners_outside(&reader, &roots)
 }
 
@@ -228,18 +228,18 @@ fn backdrop(reader: &Reader, root: NodeId) -> Option<NodeId> {
             }
             let covers = layout.rect.intersect(viewport).area() >= WHOLE_VIEWPORT * viewport.area();
             let is_around = view.is_within(root, id) && id != root;
-            let has_other_text = if is_around {
-                view.text_bytes(id) > root_bytes + 40
-            } else {
-                view.has_text(id)
-            };
-            let is_drawn = layout.style.background.alpha > 0.0 || layout.style.blur_px > 0.0 || layout.style.background_image;
+            let has_other_text = if is_around { view.text_bytes(id) > root_bytes + 40 } else { view.has_text(id) };
+            let is_drawn =
+                layout.style.background.alpha > 0.0 || layout.style.blur_px > 0.0 || layout.style.background_image;
             let is_behind_page = layout.style.z_index.is_some_and(|z| z < 0) || layout.paint_order <= in_front_of;
             covers && !has_other_text && (is_drawn || is_around) && (!is_behind_page || is_around)
         })
         .max_by_key(|&id| {
             let layout = view.node(id).layout.as_ref();
-            (layout.is_some_and(|layout| layout.style.background.alpha > 0.0), layout.map_or(0, |layout| layout.paint_order))
+            (
+                layout.is_some_and(|layout| layout.style.background.alpha > 0.0),
+                layout.map_or(0, |layout| layout.paint_order),
+            )
         })
 }
 

@@ -149,6 +149,22 @@ pub(crate) fn is_cross(text: &str) -> bool {
     let sign: String = text.chars().filter(|c| !c.is_whitespace() && !matches!(c, '\u{fe0f}' | '\u{fe0e}')).collect();
     matches!(
         sign.as_str(),
-        "×" | "✕" | "✖" | "✗" | "✘" | "╳" | "⨯" | "⨉" | "x" | "X" | "❌" | "🗙" | "🞩" | "⊗" | "ⓧ" | "[x]" | "[X]" | "⤫"
+        "×" | "✕"
+            | "✖"
+            | "✗"
+            | "✘"
+            | "╳"
+            | "⨯"
+            | "⨉"
+            | "x"
+            | "X"
+            | "❌"
+            | "🗙"
+            | "🞩"
+            | "⊗"
+            | "ⓧ"
+            | "[x]"
+            | "[X]"
+            | "⤫"
     )
 }

@@ -8,7 +8,7 @@
 
 use crate::{
     model::Role,
-    text::{Phrase, PhraseSet, Words, fold, fold_spaces},
+    text::{Phrase, PhraseSet, Words},
 };
 use serde::Deserialize;
 use std::{collections::BTreeMap, sync::OnceLock};
@@ -145,12 +145,8 @@ pub(crate) enum Decoy {
     Paywall,
 }
 
-const DECOYS: [(Decoy, &str); 4] = [
-    (Decoy::Newsletter, "newsletter"),
-    (Decoy::Login, "login"),
-    (Decoy::Age, "age"),
-    (Decoy::Paywall, "paywall"),
-];
+const DECOYS: [(Decoy, &str); 4] =
+    [(Decoy::Newsletter, "newsletter"), (Decoy::Login, "login"), (Decoy::Age, "age"), (Decoy::Paywall, "paywall")];
 
 const PURPOSES: [(Purpose, &str); 7] = [
     (Purpose::Necessary, "necessary"),
@@ -167,19 +163,111 @@ const SUBJECTS: [&str; 6] = ["cookie", "cookies", "gdpr", "dsgvo", "rgpd", "epri
 
 /// Words that turn "accept" into its contrary. Folded; two letters and more, since shorter ones mean too much.
 const NEGATIONS: &[&str] = &[
-    "not", "don", "dont", "without", "never", "nicht", "ohne", "kein", "keine", "keinen", "pas", "sans", "aucun", "senza",
-    "nessun", "nessuno", "sin", "ningun", "ninguna", "sem", "nao", "nenhum", "niet", "geen", "zonder", "ikke", "uden", "uten",
-    "ingen", "inte", "utan", "inga", "ala", "ilman", "nie", "bez", "zadne", "zadnych", "nem", "nelkul", "fara",
-    "niciun", "ne", "brez", "без", "не", "δεν", "χωρις", "μην", "neturi", "nesutinku", "nav", "mitte", "ilma", "hindri",
-    "gan", "minghajr", "mhux", "ekki", "sense", "degil", "olmadan",
+    "not",
+    "don",
+    "dont",
+    "without",
+    "never",
+    "nicht",
+    "ohne",
+    "kein",
+    "keine",
+    "keinen",
+    "pas",
+    "sans",
+    "aucun",
+    "senza",
+    "nessun",
+    "nessuno",
+    "sin",
+    "ningun",
+    "ninguna",
+    "sem",
+    "nao",
+    "nenhum",
+    "niet",
+    "geen",
+    "zonder",
+    "ikke",
+    "uden",
+    "uten",
+    "ingen",
+    "inte",
+    "utan",
+    "inga",
+    "ala",
+    "ilman",
+    "nie",
+    "bez",
+    "zadne",
+    "zadnych",
+    "nem",
+    "nelkul",
+    "fara",
+    "niciun",
+    "ne",
+    "brez",
+    "без",
+    "не",
+    "δεν",
+    "χωρις",
+    "μην",
+    "neturi",
+    "nesutinku",
+    "nav",
+    "mitte",
+    "ilma",
+    "hindri",
+    "gan",
+    "minghajr",
+    "mhux",
+    "ekki",
+    "sense",
+    "degil",
+    "olmadan",
 ];
 
 /// Stems of what documents are called, folded.
 const DOCUMENTS: &[&str] = &[
-    "polic", "politi", "poliit", "richtlin", "erklar", "bestimmung", "charte", "declara", "dichiaraz", "informativ", "aviso",
-    "statement", "terms", "verklaring", "beleid", "polityk", "zasad", "regulamin", "iranyelv", "szabalyzat", "tajekoztat",
-    "kaytan", "seloste", "pravil", "pravidl", "πολιτικ", "δηλωσ", "политик", "декларац", "beartas", "raiteas", "pareiskim",
-    "deklarac", "pazinojum", "izjav", "personvern", "regler", "ehdot", "conditions",
+    "polic",
+    "politi",
+    "poliit",
+    "richtlin",
+    "erklar",
+    "bestimmung",
+    "charte",
+    "declara",
+    "dichiaraz",
+    "informativ",
+    "aviso",
+    "statement",
+    "terms",
+    "verklaring",
+    "beleid",
+    "polityk",
+    "zasad",
+    "regulamin",
+    "iranyelv",
+    "szabalyzat",
+    "tajekoztat",
+    "kaytan",
+    "seloste",
+    "pravil",
+    "pravidl",
+    "πολιτικ",
+    "δηλωσ",
+    "политик",
+    "декларац",
+    "beartas",
+    "raiteas",
+    "pareiskim",
+    "deklarac",
+    "pazinojum",
+    "izjav",
+    "personvern",
+    "regler",
+    "ehdot",
+    "conditions",
 ];
 
 #[derive(Deserialize)]
@@ -346,9 +434,13 @@ impl Lexicon {
         for start in 0..words.len().min(FURTHER_WORDS + 1) {
             self.controls.matches_at(words, start, |end, phrase, &(language, class)| {
                 let further = words.len() - (end - start);
-                // A lone acknowledgement or cross ("OK", "Close") with other words is about those other words.
+                // Words that say little alone are, with further words, about those.
                 let most = match class {
-                    Class::Acknowledge | Class::Close | Class::AllowOne | Class::DenyOne => 1,
+                    // "Continue shopping", "Load video".
+                    Class::Acknowledge | Class::AllowOne | Class::DenyOne => usize::from(end - start > 1),
+                    Class::Close => 1,
+                    // "More", "Cookies": with further words they may be anything.
+                    Class::Policy if end - start == 1 => 0,
                     _ => FURTHER_WORDS,
                 };
                 if further > most.min(end - start + 1) {
@@ -375,7 +467,8 @@ impl Lexicon {
     fn within_label(&self, words: &Words, hint: Option<Lang>) -> Option<(Reading, usize, usize)> {
         let mut best: Option<(Reading, usize, usize)> = None;
         self.controls.matches(words, |start, end, phrase, &(language, class)| {
-            if end - start < 2 && !matches!(class, Class::AcceptAll | Class::Accept | Class::RefuseAll | Class::Refuse) {
+            if end - start < 2 && !matches!(class, Class::AcceptAll | Class::Accept | Class::RefuseAll | Class::Refuse)
+            {
                 return;
             }
             let reading = Reading {
@@ -499,16 +592,14 @@ impl Lexicon {
 
 /// Returns whether a reading is better: more of the label, then the hinted language, then the stronger class.
 fn is_better(one: &Reading, other: &Reading, hint: Option<Lang>) -> bool {
-    let rank = |reading: &Reading| {
-        (reading.letters, Some(reading.language) == hint, std::cmp::Reverse(reading.class))
-    };
+    let rank = |reading: &Reading| (reading.letters, Some(reading.language) == hint, std::cmp::Reverse(reading.class));
     rank(one) > rank(other)
 }
 
 /// Words for yes and no, folded, for radio buttons that say nothing else.
 const YES: &[&str] = &[
-    "yes", "on", "ja", "an", "oui", "active", "si", "sim", "tak", "ano", "igen", "da", "да", "ναι", "kylla", "jah", "taip",
-    "ta", "iva", "tha", "ea", "ie", "ar", "ligado", "aktiv",
+    "yes", "on", "ja", "an", "oui", "active", "si", "sim", "tak", "ano", "igen", "da", "да", "ναι", "kylla", "jah",
+    "taip", "ta", "iva", "tha", "ea", "ie", "ar", "ligado", "aktiv",
 ];
 const NO: &[&str] = &[
     "no", "off", "nein", "aus", "non", "nao", "nie", "ne", "nem", "nu", "не", "οχι", "ei", "nej", "nei", "nee", "le",
@@ -516,17 +607,20 @@ const NO: &[&str] = &[
 ];
 
 impl Lexicon {
+    /// Returns whether a label is a plain yes (`true`) or no (`false`).
+    pub(crate) fn plain_answer(&self, label: &str) -> Option<bool> {
+        let words = Words::new(label);
+        let first = (!words.is_empty() && words.len() <= 2).then(|| words.get(0))?;
+        if NO.contains(&first) { Some(false) } else { YES.contains(&first).then_some(true) }
+    }
+
     /// Returns whether an answer allows (`true`) or denies (`false`); `None` where the words do not tell.
     pub(crate) fn answer(&self, label: &str, hint: Option<Lang>) -> Option<bool> {
-        let folded = fold(&fold_spaces(label));
-        let words = Words::new(&folded);
+        if let Some(answer) = self.plain_answer(label) {
+            return Some(answer);
+        }
+        let words = Words::new(label);
         let first = (!words.is_empty()).then(|| words.get(0))?;
-        if words.len() <= 2 && NO.contains(&first) {
-            return Some(false);
-        }
-        if words.len() <= 2 && YES.contains(&first) {
-            return Some(true);
-        }
         if let Some(reading) = self.read_label(label, hint) {
             match reading.class.role() {
                 Role::AcceptAll => return Some(true),

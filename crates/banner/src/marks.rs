@@ -82,6 +82,13 @@ impl<'a> Reader<'a> {
         let mut sum = Counts::default();
         let mut seeds = Vec::new();
         let mut control_ends = 0;
+        let mut hard_before = Vec::with_capacity(view.order().len() + 1);
+        let mut n_hard = 0_u32;
+        for &id in view.order() {
+            hard_before.push(n_hard);
+            n_hard += u32::from(is_hard_control(view.node(id)) || is_switch(view.node(id)));
+        }
+        hard_before.push(n_hard);
         for (place, &id) in view.order().iter().enumerate() {
             sums.push(sum);
             let node = view.node(id);
@@ -104,7 +111,13 @@ impl<'a> Reader<'a> {
                     }
                     let is_hard = is_hard_control(node);
                     let text_bytes = view.text_bytes(id);
-                    let is_soft = !is_hard && text_bytes > 0 && text_bytes <= LABEL_BYTES && takes_clicks(view, id);
+                    let range = view.range(id);
+                    // Script may listen on a whole surface: what holds controls is none itself.
+                    let is_soft = !is_hard
+                        && text_bytes > 0
+                        && text_bytes <= LABEL_BYTES
+                        && hard_before[range.start] == hard_before[range.end]
+                        && takes_clicks(view, id);
                     if !is_hard && !is_soft {
                         continue;
                     }
@@ -116,9 +129,9 @@ impl<'a> Reader<'a> {
                     } else {
                         node.attribute("aria-label").or(node.attribute("title")).unwrap_or_default().to_owned()
                     };
-                    let reading = *known
-                        .entry(text)
-                        .or_insert_with_key(|text| self.lexicon.read_label(text, self.claimed));
+                    let reading =
+                        *known.entry(text).or_insert_with_key(|text| self.lexicon.read_label(text, self.claimed));
+                    let reading = reading.filter(|reading| is_hard || reading.confidence >= 0.8);
                     let leads_away = leads_away(view, id);
                     match reading.map(|reading| reading.class) {
                         // "Continue reading" is a link to an article.

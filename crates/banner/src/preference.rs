@@ -10,7 +10,11 @@ use vigie_domain::NodeId;
 /// Returns the smallest box of the page with switches that speak of consent and a button that saves.
 pub(crate) fn form(reader: &Reader) -> Option<Assessment> {
     let view = &reader.view;
-    let is_drawn = |id: NodeId| crate::switches::is_switch(view.node(id)) && view.parent(id).is_some_and(|up| view.is_shown(up));
+    let is_drawn =
+        |id: NodeId| crate::switches::is_switch(view.node(id)) && view.parent(id).is_some_and(|up| view.is_shown(up));
+    // What lies over the page is for `detect`.
+    let is_over = |id: NodeId| view.ancestors(id).any(|up| crate::candidates::is_overlay(reader, up));
+    let is_drawn = |id: NodeId| is_drawn(id) && !is_over(id);
     let first = view.order().iter().copied().find(|&id| is_drawn(id))?;
     let total = reader.counts(view.order()[0]).switches;
     let mut best: Option<Assessment> = None;
@@ -42,7 +46,10 @@ pub(crate) fn form(reader: &Reader) -> Option<Assessment> {
 /// Returns whether the form's words, or the page's title and heading around it, speak of consent.
 fn speaks(reader: &Reader, assessment: &Assessment) -> bool {
     let counts = reader.counts(assessment.root);
-    let has_purpose = assessment.switches.iter().any(|switch| switch.purpose.is_some_and(|purpose| purpose.is_exempt() != Some(true)));
+    let has_purpose = assessment
+        .switches
+        .iter()
+        .any(|switch| switch.purpose.is_some_and(|purpose| purpose.is_exempt() != Some(true)));
     let title = crate::text::Words::new(&reader.view.page.title);
     let title_speaks = reader.lexicon.count_subjects(&title, None) > 0;
     counts.subjects > 0 || title_speaks || (has_purpose && assessment.switches.len() >= 2)

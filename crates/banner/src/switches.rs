@@ -86,9 +86,16 @@ fn drawn_as(reader: &Reader, id: NodeId) -> Option<NodeId> {
     }
     let mut instead = reader.names.labels(view, id);
     if let Some(parent) = view.parent(id) {
-        instead.extend(view.node(parent).children.iter().copied().filter(|&child| {
-            child != id && view.node(child).kind == NodeKind::Element && !is_switch(view.node(child))
-        }).filter(|&child| !crate::marks::is_hard_control(view.node(child)) && !view.has_text(child)));
+        instead.extend(
+            view.node(parent)
+                .children
+                .iter()
+                .copied()
+                .filter(|&child| {
+                    child != id && view.node(child).kind == NodeKind::Element && !is_switch(view.node(child))
+                })
+                .filter(|&child| !crate::marks::is_hard_control(view.node(child)) && !view.has_text(child)),
+        );
     }
     let mut fallback = None;
     for &one in &instead {
@@ -126,15 +133,17 @@ fn describe(
     let on = state(node);
     let disabled = is_disabled(view, id);
     let purpose = purpose_of(reader, &label, language).or_else(|| purpose_of(reader, &row, language));
-    let only_necessary = reader
-        .lexicon
-        .read_label(&label, language)
-        .is_some_and(|reading| reading.class == Class::OnlyNecessary);
+    let only_necessary =
+        reader.lexicon.read_label(&label, language).is_some_and(|reading| reading.class == Class::OnlyNecessary);
     let exempt = choice_of.is_none()
         && ((disabled && on != Some(false)) || purpose == Some(Purpose::Necessary) || only_necessary);
     let allows = choice_of.and_then(|_| {
         let value = node.attribute("value").unwrap_or_default();
-        reader.lexicon.answer(&label, language).or_else(|| reader.lexicon.answer(value, language)).or_else(|| by_value(value))
+        reader
+            .lexicon
+            .answer(&label, language)
+            .or_else(|| reader.lexicon.answer(value, language))
+            .or_else(|| by_value(value))
     });
     Switch {
         node: id,
@@ -153,8 +162,8 @@ fn describe(
 
 fn by_value(value: &str) -> Option<bool> {
     match value.to_ascii_lowercase().as_str() {
-        "1" | "true" | "granted" | "allow" | "accept" | "accepted" => Some(true),
-        "0" | "false" | "denied" | "deny" | "reject" | "rejected" => Some(false),
+        "1" | "true" | "yes" | "on" | "granted" | "allow" | "accept" | "accepted" => Some(true),
+        "0" | "false" | "no" | "off" | "denied" | "deny" | "reject" | "rejected" => Some(false),
         _ => None,
     }
 }
@@ -176,7 +185,8 @@ fn state(node: &Node) -> Option<bool> {
     if node.is("input") {
         return Some(node.attribute("checked").is_some());
     }
-    for key in ["aria-checked", "aria-pressed", "aria-selected", "data-checked", "data-state", "data-on", "data-value"] {
+    for key in ["aria-checked", "aria-pressed", "aria-selected", "data-checked", "data-state", "data-on", "data-value"]
+    {
         match node.attribute(key).map(str::to_ascii_lowercase).as_deref() {
             Some("true" | "checked" | "on" | "1" | "active" | "yes") => return Some(true),
             Some("false" | "unchecked" | "off" | "0" | "inactive" | "no" | "mixed") => return Some(false),

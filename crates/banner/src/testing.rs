@@ -74,12 +74,7 @@ impl Builder {
         };
         let mut builder = Self { page, open: Vec::new(), paint: 0 };
         let document = builder.push(NodeKind::Document, "", None, 0);
-        builder.page.frames.push(Frame {
-            id: "main".to_owned(),
-            url: builder.page.url.clone(),
-            document,
-            owner: None,
-        });
+        builder.page.frames.push(Frame { id: "main".to_owned(), url: builder.page.url.clone(), document, owner: None });
         let html = builder.push(NodeKind::Element, "html", Some(document), 0);
         let body = builder.push(NodeKind::Element, "body", Some(html), 0);
         for id in [html, body] {

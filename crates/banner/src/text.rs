@@ -349,9 +349,9 @@ fn prefix(word: &str, characters: usize) -> &str {
 pub fn sentence_around(text: &str, start: usize, end: usize) -> String {
     let is_end = |c: char| matches!(c, '.' | '!' | '?' | ';' | '\n' | '…' | '。');
     let mut from = text[..start].rfind(is_end).map_or(0, |at| at + text[at..].chars().next().map_or(1, char::len_utf8));
-    let mut to = text[end..].find(is_end).map_or(text.len(), |at| {
-        end + at + text[end + at..].chars().next().map_or(1, char::len_utf8)
-    });
+    let mut to = text[end..]
+        .find(is_end)
+        .map_or(text.len(), |at| end + at + text[end + at..].chars().next().map_or(1, char::len_utf8));
     const REACH: usize = 150;
     if start - from > REACH {
         from = (start - REACH..start).find(|&at| text.is_char_boundary(at)).unwrap_or(start);
