@@ -4,4 +4,10 @@
 //! function that never needs a browser, so that a finding can be derived again by anyone who holds the evidence.
 
 pub mod evidence;
+
+pub mod catalogue;
+pub mod classify;
+pub mod judge;
+pub mod wire;
+
 pub mod inspect;
