@@ -5,9 +5,10 @@ use crate::{
     describe,
     labels::has_words,
     language::language_of,
-    lexicon::{Class, Decoy, Lang},
+    lexicon::{Decoy, Lang},
     marks::{Reader, asks_for_data},
     model::{Role, Switch},
+    reading::Class,
     switches::switches_in,
     text::Words,
 };

@@ -110,12 +110,8 @@ pub(crate) fn is_overlay(reader: &Reader, id: NodeId) -> bool {
     if node.kind != NodeKind::Element || !view.is_on_screen(id) || matches!(&*node.name, "html" | "body") {
         return false;
     }
-    match view.position(id) {
-        "fixed" | "sticky" => return true,
-        "absolute" => return true,
-        _ => {}
-    }
-    node.is("dialog")
+    matches!(view.position(id), "fixed" | "sticky" | "absolute")
+        || node.is("dialog")
         || matches!(node.attribute("role"), Some("dialog" | "alertdialog"))
         || node.attribute("aria-modal").is_some_and(|value| value == "true")
         || node.attribute("popover").is_some()
@@ -195,7 +191,9 @@ fn grow(reader: &Reader, from: NodeId) -> NodeId {
     let view = &reader.view;
     let is_drawn = |id: NodeId| {
         view.style(id).is_some_and(|style| {
-            style.background.alpha > 0.05 || style.background_image || (style.border_px >= 1.0 && style.border_color.alpha > 0.2)
+            style.background.alpha > 0.05
+                || style.background_image
+                || (style.border_px >= 1.0 && style.border_color.alpha > 0.2)
         })
     };
     if is_drawn(from) {

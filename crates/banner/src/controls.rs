@@ -5,10 +5,11 @@
 
 use crate::{
     labels::{Label, has_words, is_cross, label_of},
-    lexicon::{Class, Lang},
+    lexicon::Lang,
     look::look_of,
     marks::{Reader, is_hard_control, leads_away, takes_clicks},
     model::{Control, Nature, Role, Shape, Switch},
+    reading::Class,
     switches::is_switch,
     text::Words,
     view::View,
@@ -369,11 +370,8 @@ fn settle(view: &View, found: &mut [Found], switches: &[Switch]) {
     let has_accept = has(found, &is_real_accept);
     let has_save = has(found, &|one| one.control.role == Role::SaveSelection);
     let is_selectable = switches.iter().any(|switch| !switch.exempt);
-    for at in 0..found.len() {
-        if found[at].class != Some(Class::Acknowledge) {
-            continue;
-        }
-        let control = &mut found[at].control;
+    for one in found.iter_mut().filter(|one| one.class == Some(Class::Acknowledge)) {
+        let control = &mut one.control;
         (control.role, control.confidence) = if is_selectable && !has_save {
             (Role::SaveSelection, 0.6)
         } else if has_accept {

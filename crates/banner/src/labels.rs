@@ -35,10 +35,8 @@ impl<'a> Names<'a> {
             if let Some(value) = node.attribute("id").filter(|value| !value.is_empty()) {
                 names.by_id.entry((node.frame, value)).or_insert(id);
             }
-            if node.is("label") {
-                if let Some(value) = node.attribute("for") {
-                    names.label_for.entry((node.frame, value)).or_default().push(id);
-                }
+            if let Some(value) = node.attribute("for").filter(|_| node.is("label")) {
+                names.label_for.entry((node.frame, value)).or_default().push(id);
             }
         }
         names

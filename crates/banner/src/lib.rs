@@ -10,6 +10,7 @@ mod text;
 
 mod language;
 mod lexicon;
+mod reading;
 mod view;
 
 mod labels;

@@ -2,7 +2,8 @@
 
 use crate::{
     labels::{Names, has_words},
-    lexicon::{Class, Lang, Lexicon, Reading},
+    lexicon::{Lang, Lexicon},
+    reading::{Class, Reading},
     switches::is_switch,
     text::Words,
     view::{View, input_type, is_input_button},

@@ -3,9 +3,9 @@
 use crate::{
     assess::has_consent_name,
     controls::describe,
-    lexicon::Class,
     marks::{Reader, is_hard_control, leads_away, takes_clicks},
     model::{Control, Role},
+    reading::Class,
     text::Words,
 };
 use vigie_domain::{NodeId, page::NodeKind};
@@ -32,8 +32,8 @@ pub(crate) fn reopeners_outside(reader: &Reader, roots: &[NodeId]) -> Vec<Contro
         if node.kind != NodeKind::Element || !view.is_shown(id) || view.text_bytes(id) > LABEL_BYTES {
             continue;
         }
-        let is_hard = is_hard_control(node);
-        if !is_hard && !(takes_clicks(view, id) && reader.counts(id).hard == 0) {
+        let takes_clicks = is_hard_control(node) || (takes_clicks(view, id) && reader.counts(id).hard == 0);
+        if !takes_clicks {
             continue;
         }
         let Some((likelihood, control)) = judge(reader, id) else { continue };

@@ -5,9 +5,10 @@
 
 use crate::{
     labels::has_words,
-    lexicon::{Class, Lang},
+    lexicon::{Lang, Lexicon},
     marks::Reader,
     model::Switch,
+    reading::Class,
     text::Words,
     view::{View, input_type},
 };
@@ -139,11 +140,10 @@ fn describe(
         && ((disabled && on != Some(false)) || purpose == Some(Purpose::Necessary) || only_necessary);
     let allows = choice_of.and_then(|_| {
         let value = node.attribute("value").unwrap_or_default();
-        reader
-            .lexicon
-            .answer(&label, language)
-            .or_else(|| reader.lexicon.answer(value, language))
+        Lexicon::plain_answer(&label)
             .or_else(|| by_value(value))
+            .or_else(|| reader.lexicon.answer(&label, language))
+            .or_else(|| reader.lexicon.answer(value, language))
     });
     Switch {
         node: id,

@@ -228,8 +228,10 @@ fn split_outside_brackets(head: &str) -> Vec<String> {
     words
 }
 
-fn element(word: &str) -> (String, Vec<(Arc<str>, Arc<str>)>) {
-    let mut attributes: Vec<(Arc<str>, Arc<str>)> = Vec::new();
+type Attributes = Vec<(Arc<str>, Arc<str>)>;
+
+fn element(word: &str) -> (String, Attributes) {
+    let mut attributes: Attributes = Vec::new();
     let mut classes = Vec::new();
     let (mut head, mut rest) = word.split_once('[').unwrap_or((word, ""));
     while !rest.is_empty() {

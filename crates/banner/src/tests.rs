@@ -471,7 +471,7 @@ fn any_page() -> impl Strategy<Value = PageSnapshot> {
             made.position = ["static", "fixed", "absolute", "sticky"][(flags % 4) as usize].to_owned();
             made.pointer_cursor = flags & 4 != 0;
             made.clips = flags & 8 != 0;
-            made.scrolls = flags & 24 == 24;
+            made.scrolls = flags & 0x18 == 0x18;
             made.display = if flags & 32 == 0 { "block" } else { "inline" }.to_owned();
             let (kind, name) = match kind {
                 0 => (NodeKind::Document, ""),

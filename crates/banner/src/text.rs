@@ -124,13 +124,13 @@ impl Words {
     }
 
     fn close(&mut self, open: Option<(usize, usize)>, source_end: usize) {
-        if let Some((folded_start, source_start)) = open {
-            if self.folded.len() > folded_start {
-                self.spans.push(Span {
-                    folded: (folded_start as u32, self.folded.len() as u32),
-                    source: (source_start as u32, source_end as u32),
-                });
-            }
+        if let Some((folded_start, source_start)) = open
+            && self.folded.len() > folded_start
+        {
+            self.spans.push(Span {
+                folded: (folded_start as u32, self.folded.len() as u32),
+                source: (source_start as u32, source_end as u32),
+            });
         }
     }
 
@@ -345,6 +345,9 @@ fn prefix(word: &str, characters: usize) -> &str {
     word.char_indices().nth(characters).map_or(word, |(at, _)| &word[..at])
 }
 
+/// How many bytes of a sentence are kept on each side of a place in it.
+const REACH: usize = 150;
+
 /// Returns the sentence around a place in a text, at most about 300 characters of it.
 pub fn sentence_around(text: &str, start: usize, end: usize) -> String {
     let is_end = |c: char| matches!(c, '.' | '!' | '?' | ';' | '\n' | '…' | '。');
@@ -352,7 +355,6 @@ pub fn sentence_around(text: &str, start: usize, end: usize) -> String {
     let mut to = text[end..]
         .find(is_end)
         .map_or(text.len(), |at| end + at + text[end + at..].chars().next().map_or(1, char::len_utf8));
-    const REACH: usize = 150;
     if start - from > REACH {
         from = (start - REACH..start).find(|&at| text.is_char_boundary(at)).unwrap_or(start);
     }

@@ -154,10 +154,10 @@ impl<'a> View<'a> {
             facts.inert |= node.attribute("inert").is_some();
             facts.in_field |= matches!(&*node.name, "input" | "textarea" | "select" | "option" | "datalist");
         }
-        if node.kind == NodeKind::Document {
-            if let Some(owner) = parent.filter(|&up| page.node(up).is("iframe") || page.node(up).is("frame")) {
-                own = self.inside_frame(owner, above);
-            }
+        if node.kind == NodeKind::Document
+            && let Some(owner) = parent.filter(|&up| page.node(up).is("iframe") || page.node(up).is("frame"))
+        {
+            own = self.inside_frame(owner, above);
         }
         if let Some(layout) = &node.layout {
             let style = &*layout.style;
@@ -376,10 +376,11 @@ impl<'a> View<'a> {
             split_name(&node.name, &mut tokens);
         }
         for (key, value) in &node.attributes {
-            if matches!(&**key, "id" | "class" | "name" | "part") || (key.starts_with("data-") && value.len() <= 60) {
-                if key.starts_with("data-") {
-                    split_name(&key[5..], &mut tokens);
-                }
+            let data = key.strip_prefix("data-").filter(|_| value.len() <= 60);
+            if let Some(data) = data {
+                split_name(data, &mut tokens);
+            }
+            if data.is_some() || matches!(&**key, "id" | "class" | "name" | "part") {
                 split_name(value, &mut tokens);
             }
         }
@@ -402,10 +403,9 @@ fn split_name(name: &str, tokens: &mut Vec<String>) {
     let mut token = String::new();
     let mut was_lower = false;
     for c in name.chars() {
-        if !c.is_alphanumeric() || (c.is_uppercase() && was_lower) {
-            if !token.is_empty() {
-                tokens.push(std::mem::take(&mut token));
-            }
+        let is_end = !c.is_alphanumeric() || (c.is_uppercase() && was_lower);
+        if is_end && !token.is_empty() {
+            tokens.push(std::mem::take(&mut token));
         }
         if c.is_alphanumeric() {
             token.extend(c.to_lowercase());
