@@ -123,12 +123,14 @@ fn is_page_like(reader: &Reader, id: NodeId) -> bool {
     let is_dialog = node.is("dialog")
         || matches!(node.attribute("role"), Some("dialog" | "alertdialog"))
         || node.attribute("aria-modal").is_some_and(|value| value == "true");
-    let Counts { plain_links, landmarks, .. } = reader.counts(id);
-    let bytes = reader.view.text_bytes(id);
+    let Counts { plain_links, landmarks, mains, switches, decisions, .. } = reader.counts(id);
+    let is_long = reader.view.text_bytes(id) > PAGE_BYTES;
     if is_dialog {
-        return plain_links > 60 && landmarks > 2;
+        return plain_links > 60 && landmarks + mains > 2;
     }
-    (landmarks > 0 && bytes > PAGE_BYTES) || landmarks > 2 || (plain_links > 15 && bytes > PAGE_BYTES)
+    // A layer of settings may be long and have tabs; what it never has is the page's main part.
+    let is_settings = switches > 0 && decisions > 0;
+    mains > 0 || (plain_links > 15 && is_long) || (!is_settings && (landmarks > 2 || (landmarks > 0 && is_long)))
 }
 
 /// Returns whether a box holds signs of consent besides what was found inside it.
@@ -262,6 +264,7 @@ fn climb(reader: &Reader, seed: NodeId, tried: &mut HashSet<NodeId>) -> Option<N
             || view.text_bytes(id) > BLOCK_BYTES
             || is_page_like(reader, id)
             || reader.counts(id).landmarks > 1
+            || reader.counts(id).mains > 0 && !node.is("main")
     };
     let mut base = None;
     for up in view.ancestors(seed) {

@@ -32,8 +32,10 @@ pub(crate) struct Counts {
     pub hard: u32,
     /// Links to other pages that say nothing of consent.
     pub plain_links: u32,
-    /// `main`, `nav` and `article`.
+    /// `nav` and `article`.
     pub landmarks: u32,
+    /// `main`.
+    pub mains: u32,
 }
 
 impl Sub for Counts {
@@ -48,6 +50,7 @@ impl Sub for Counts {
             hard: self.hard - other.hard,
             plain_links: self.plain_links - other.plain_links,
             landmarks: self.landmarks - other.landmarks,
+            mains: self.mains - other.mains,
         }
     }
 }
@@ -102,7 +105,8 @@ impl<'a> Reader<'a> {
                     }
                 }
                 NodeKind::Element => {
-                    sum.landmarks += u32::from(matches!(&*node.name, "main" | "nav" | "article") && view.is_shown(id));
+                    sum.landmarks += u32::from(matches!(&*node.name, "nav" | "article") && view.is_shown(id));
+                    sum.mains += u32::from(node.is("main") && view.is_shown(id));
                     if is_switch(node) {
                         sum.switches += 1;
                         continue;

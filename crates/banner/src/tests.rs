@@ -420,6 +420,169 @@ div @fixed 0,668,1366,100 bg=ffffff
     assert!(refuse.text_contrast < 1.5, "{refuse:?}");
 }
 
+/// Language, notice, and the words for accepting, refusing and settings.
+const LANGUAGES: &[[&str; 5]] = &[
+    [
+        "bg",
+        "Използваме бисквитки, за да анализираме трафика и да показваме реклами.",
+        "Приемам всички",
+        "Отхвърлям всички",
+        "Настройки",
+    ],
+    [
+        "ca",
+        "Utilitzem galetes per mesurar l'audiència i mostrar publicitat.",
+        "Accepta-ho tot",
+        "Rebutja-ho tot",
+        "Configuració",
+    ],
+    [
+        "cs",
+        "Používáme soubory cookie k analýze návštěvnosti a k zobrazování reklam.",
+        "Přijmout vše",
+        "Odmítnout vše",
+        "Nastavení",
+    ],
+    ["da", "Vi bruger cookies til statistik og markedsføring.", "Accepter alle", "Afvis alle", "Indstillinger"],
+    ["de", "Wir nutzen Cookies für Statistik und Werbung.", "Alle akzeptieren", "Alle ablehnen", "Einstellungen"],
+    [
+        "el",
+        "Χρησιμοποιούμε cookies για ανάλυση της επισκεψιμότητας και διαφημίσεις.",
+        "Αποδοχή όλων",
+        "Απόρριψη όλων",
+        "Ρυθμίσεις",
+    ],
+    ["en", "We use cookies for statistics and advertising.", "Accept all", "Reject all", "Settings"],
+    [
+        "es",
+        "Utilizamos cookies para analizar el tráfico y mostrar publicidad.",
+        "Aceptar todo",
+        "Rechazar todo",
+        "Configuración",
+    ],
+    ["et", "Kasutame küpsiseid statistika ja reklaami jaoks.", "Nõustu kõigiga", "Keeldu kõigist", "Seaded"],
+    ["fi", "Käytämme evästeitä analytiikkaan ja mainontaan.", "Hyväksy kaikki", "Hylkää kaikki", "Asetukset"],
+    [
+        "fr",
+        "Nous utilisons des cookies pour mesurer l'audience et afficher de la publicité.",
+        "Tout accepter",
+        "Tout refuser",
+        "Paramétrer",
+    ],
+    [
+        "ga",
+        "Úsáidimid fianáin chun anailís a dhéanamh ar thrácht agus chun fógraí a thaispeáint.",
+        "Glac le gach ceann",
+        "Diúltaigh do gach ceann",
+        "Socruithe",
+    ],
+    ["hr", "Koristimo kolačiće za analitiku i oglašavanje.", "Prihvati sve", "Odbij sve", "Postavke"],
+    [
+        "hu",
+        "Sütiket használunk statisztikai és hirdetési célokra.",
+        "Összes elfogadása",
+        "Összes elutasítása",
+        "Beállítások",
+    ],
+    [
+        "is",
+        "Við notum vefkökur til að greina umferð og birta auglýsingar.",
+        "Samþykkja allar",
+        "Hafna öllum",
+        "Stillingar",
+    ],
+    [
+        "it",
+        "Utilizziamo i cookie per analizzare il traffico e mostrare pubblicità.",
+        "Accetta tutti",
+        "Rifiuta tutti",
+        "Impostazioni",
+    ],
+    ["lt", "Naudojame slapukus statistikai ir reklamai.", "Sutikti su visais", "Atmesti visus", "Nustatymai"],
+    ["lv", "Mēs izmantojam sīkdatnes statistikai un reklāmai.", "Pieņemt visas", "Noraidīt visas", "Iestatījumi"],
+    ["mt", "Nużaw il-cookies għall-analiżi u r-reklamar.", "Aċċetta kollox", "Irrifjuta kollox", "Settings"],
+    [
+        "nb",
+        "Vi bruker informasjonskapsler til statistikk og markedsføring.",
+        "Godta alle",
+        "Avvis alle",
+        "Innstillinger",
+    ],
+    [
+        "nl",
+        "Wij gebruiken cookies voor statistieken en advertenties.",
+        "Alles accepteren",
+        "Alles weigeren",
+        "Instellingen",
+    ],
+    [
+        "pl",
+        "Używamy plików cookie do celów statystycznych i reklamowych.",
+        "Zaakceptuj wszystkie",
+        "Odrzuć wszystkie",
+        "Ustawienia",
+    ],
+    [
+        "pt",
+        "Utilizamos cookies para medir a audiência e mostrar publicidade.",
+        "Aceitar tudo",
+        "Rejeitar tudo",
+        "Definições",
+    ],
+    ["ro", "Folosim cookie-uri pentru statistici și publicitate.", "Acceptă toate", "Respinge toate", "Setări"],
+    [
+        "sk",
+        "Používame súbory cookie na analýzu návštevnosti a reklamu.",
+        "Prijať všetko",
+        "Odmietnuť všetko",
+        "Nastavenia",
+    ],
+    ["sl", "Piškotke uporabljamo za statistiko in oglaševanje.", "Sprejmi vse", "Zavrni vse", "Nastavitve"],
+    ["sv", "Vi använder kakor för statistik och annonser.", "Godkänn alla", "Avvisa alla", "Inställningar"],
+    [
+        "tr",
+        "Trafiği analiz etmek ve reklam göstermek için çerezleri kullanıyoruz.",
+        "Tümünü kabul et",
+        "Tümünü reddet",
+        "Ayarlar",
+    ],
+    ["uk", "Ми використовуємо файли cookie для аналітики та реклами.", "Прийняти всі", "Відхилити всі", "Налаштування"],
+];
+
+#[test]
+fn every_language_is_read_even_on_a_page_that_claims_another() {
+    let mut wrong = String::new();
+    for &[language, notice, accept, refuse, settings] in LANGUAGES {
+        if Lexicon::bundled().language(language).is_none() {
+            continue;
+        }
+        let bar = format!(
+            r#"
+div @fixed 0,668,1366,100 bg=ffffff
+  p "{notice}"
+  button "{accept}" 900,700,120,40
+  button "{refuse}" 1030,700,120,40
+  button "{settings}" 1160,700,120,40
+"#
+        );
+        let claimed = if language == "en" { "fr" } else { "en" };
+        let (_, detection) = found(claimed, &bar);
+        let seen = detection.surfaces.first().map(|surface| {
+            let roles: Vec<Role> = surface.controls.iter().map(|control| control.role).collect();
+            (surface.language.clone().unwrap_or_default(), roles, surface.purposes.len())
+        });
+        let code =
+            Lexicon::bundled().language(language).and_then(|one| Lexicon::bundled().code(one)).unwrap_or_default();
+        let is_right = seen.as_ref().is_some_and(|(found, roles, purposes)| {
+            found == code && *roles == [Role::AcceptAll, Role::RefuseAll, Role::Settings] && *purposes >= 2
+        });
+        if !is_right {
+            writeln!(wrong, "{language}: {seen:?}").expect("a string");
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
 #[test]
 fn a_large_page_is_read_in_linear_time() {
     let mut lines = String::from("main 0,100,1366,100000\n");
