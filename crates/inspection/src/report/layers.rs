@@ -1,0 +1,369 @@
+//! What the banner shows: its layers with their words, controls and switches, and how yes and no look.
+
+use super::{pictures::{Gallery, Shot}, words};
+use crate::evidence::{Effect, Evidence, SurfaceView};
+use vigie_banner::model::{Control, Look, Role, Statements, Surface, Switch};
+use vigie_domain::{Layer, Rect, page::Rgba};
+
+/// Everything about the banner's layers.
+pub struct Layers {
+    /// The layers, the first display first.
+    pub layers: Vec<LayerView>,
+    /// Accept and refuse, compared.
+    pub looks: Option<Looks>,
+    /// What passive acts led to.
+    pub passive: Vec<PassiveView>,
+    /// The first layer on other screens.
+    pub screens: Vec<Screen>,
+}
+
+/// One layer.
+pub struct LayerView {
+    /// `First layer`, `Second layer`…
+    pub title: String,
+    /// The clicks that led here, by their labels.
+    pub via: Vec<String>,
+    /// The picture, the surface outlined.
+    pub picture: Option<Shot>,
+    /// The path of a picture that was not to be had.
+    pub missing: Option<String>,
+    /// Where it lives, which tool, whether it blocks the page.
+    pub facts: Vec<String>,
+    /// The language of its text, for the `lang` attribute; empty if not known.
+    pub lang: String,
+    /// Its text.
+    pub text: String,
+    /// Its controls.
+    pub controls: Vec<ControlView>,
+    /// Its switches.
+    pub switches: Vec<SwitchView>,
+    /// The purposes it names.
+    pub purposes: Vec<(String, &'static str)>,
+    /// What else it says.
+    pub statements: Vec<(&'static str, String)>,
+}
+
+/// One control.
+pub struct ControlView {
+    /// What is read on it.
+    pub label: String,
+    /// `button`, `link`…
+    pub nature: &'static str,
+    /// What its words promise.
+    pub role: &'static str,
+    /// What it was seen to do; `None` on further layers, where controls were not tried alone.
+    pub effect: Option<&'static str>,
+    /// Whether a click at its middle reaches it without scrolling.
+    pub in_reach: bool,
+}
+
+/// One switch.
+pub struct SwitchView {
+    /// What it is for, in the banner's words.
+    pub label: String,
+    /// Which purpose that is.
+    pub purpose: &'static str,
+    /// `on`, `off`, `could not be told`.
+    pub state: &'static str,
+    /// Whether it is on and stands for something that needs consent.
+    pub preticked: bool,
+    /// Remarks: locked, necessary by its words, legitimate interest.
+    pub remarks: String,
+}
+
+/// Accept beside refuse.
+pub struct Looks {
+    /// How the control that accepts looks.
+    pub accept: Specimen,
+    /// How the one that refuses looks.
+    pub refuse: Specimen,
+    /// The measures.
+    pub rows: Vec<LookRow>,
+}
+
+/// A control cut out of the picture.
+pub struct Specimen {
+    /// Its label.
+    pub label: String,
+    /// Where it stands.
+    pub layer: String,
+    /// The cut-out.
+    pub shot: Option<Shot>,
+}
+
+/// One measure of both.
+pub struct LookRow {
+    /// What is measured.
+    pub what: &'static str,
+    /// Of the control that accepts.
+    pub accept: String,
+    /// Of the one that refuses.
+    pub refuse: String,
+    /// Refuse to accept, where a ratio means something.
+    pub ratio: String,
+}
+
+/// One passive act.
+pub struct PassiveView {
+    /// What was done.
+    pub act: String,
+    /// What it led to.
+    pub effect: &'static str,
+    /// The visit.
+    pub visit: String,
+}
+
+/// The first layer on another screen.
+pub struct Screen {
+    /// Its size.
+    pub size: String,
+    /// What was seen.
+    pub seen: String,
+    /// The picture.
+    pub picture: Option<Shot>,
+}
+
+/// Returns the view of the layers.
+pub fn view(evidence: &Evidence, gallery: &mut Gallery<'_>) -> Layers {
+    let n_first = evidence.first_layer.len();
+    let first = evidence.first_layer.iter().enumerate().map(|(index, seen)| {
+        let title = if n_first > 1 {
+            format!("First layer, surface {} of {n_first}", index + 1)
+        } else {
+            "First layer".to_owned()
+        };
+        (title, seen, index == 0)
+    });
+    let further = evidence.further_layers.iter().map(|seen| (words::sentence_start(&words::layer(seen.layer)), seen, false));
+    let all: Vec<_> = first.chain(further).collect();
+    Layers {
+        layers: all.into_iter().map(|(title, seen, main)| layer(evidence, gallery, title, seen, main)).collect(),
+        looks: looks(evidence, gallery),
+        passive: evidence
+            .passive
+            .iter()
+            .map(|passive| PassiveView {
+                act: words::passive(&passive.act),
+                effect: words::effect(passive.effect),
+                visit: passive.visit.clone(),
+            })
+            .collect(),
+        screens: screens(evidence, gallery),
+    }
+}
+
+fn layer(evidence: &Evidence, gallery: &mut Gallery<'_>, title: String, seen: &SurfaceView, main: bool) -> LayerView {
+    let surface = &seen.surface;
+    let alt = format!("The page with the {}, which is outlined. Its text follows.", title.to_lowercase());
+    let picture =
+        seen.picture.as_ref().and_then(|path| gallery.whole(path, viewport(evidence, seen), pixels(surface.rect), &alt));
+    LayerView {
+        title,
+        via: seen.via.clone(),
+        missing: if picture.is_some() { None } else { seen.picture.clone() },
+        picture,
+        facts: facts(seen),
+        lang: surface.language.clone().unwrap_or_default(),
+        text: surface.text.clone(),
+        controls: surface.controls.iter().map(|control| control_view(evidence, control, main)).collect(),
+        switches: surface.switches.iter().map(switch_view).collect(),
+        purposes: surface.purposes.iter().map(|named| (named.words.clone(), words::purpose(named.purpose))).collect(),
+        statements: statements(&surface.statements),
+    }
+}
+
+fn viewport(evidence: &Evidence, seen: &SurfaceView) -> (u32, u32) {
+    evidence.visit_named(&seen.visit).map_or(evidence.environment.viewport, |visit| visit.viewport)
+}
+
+fn pixels(rect: Rect) -> Option<[i32; 4]> {
+    (rect.w > 0.0 && rect.h > 0.0).then(|| [rect.x, rect.y, rect.w, rect.h].map(|side| side.round() as i32))
+}
+
+fn facts(seen: &SurfaceView) -> Vec<String> {
+    let surface = &seen.surface;
+    let mut facts = vec![format!("Seen in visit {}, {}", seen.visit, words::place(surface.place))];
+    if let Some(cmp) = &surface.cmp {
+        facts.push(format!("consent tool: {cmp}"));
+    }
+    if let Some(language) = &surface.language {
+        facts.push(format!("language: {}", words::language(language)));
+    }
+    let blocks = if surface.blocks_page { "keeps the page from being used" } else { "leaves the page usable" };
+    facts.push(blocks.to_owned());
+    facts
+}
+
+fn control_view(evidence: &Evidence, control: &Control, main: bool) -> ControlView {
+    let tried = || {
+        let same = |tried: &&crate::evidence::Tried| {
+            tried.control.node == control.node && tried.control.label == control.label
+        };
+        evidence.tried.iter().find(same).map_or("was not tried alone", |tried| words::effect(tried.effect))
+    };
+    ControlView {
+        label: control.label.clone(),
+        nature: words::nature(control.nature, control.in_text),
+        role: words::role(control.role),
+        effect: main.then(tried),
+        in_reach: control.in_reach,
+    }
+}
+
+fn switch_view(switch: &Switch) -> SwitchView {
+    let mut remarks = Vec::new();
+    if switch.disabled {
+        remarks.push("cannot be changed");
+    }
+    if switch.exempt {
+        remarks.push("needs no consent by its words");
+    }
+    if switch.legitimate_interest {
+        remarks.push("speaks of legitimate interest");
+    }
+    match switch.allows {
+        Some(true) => remarks.push("choosing it allows"),
+        Some(false) => remarks.push("choosing it denies"),
+        None => {}
+    }
+    SwitchView {
+        label: switch.label.clone(),
+        purpose: switch.purpose.map_or("could not be told", words::purpose),
+        state: match switch.on {
+            Some(true) => "on",
+            Some(false) => "off",
+            None => "could not be told",
+        },
+        preticked: switch.on == Some(true) && !switch.exempt && switch.allows != Some(false),
+        remarks: remarks.join(", "),
+    }
+}
+
+fn statements(statements: &Statements) -> Vec<(&'static str, String)> {
+    let one = |title, said: &Option<String>| said.clone().map(|said| (title, said));
+    let mut list: Vec<_> = [
+        one("Browsing on is taken as consent", &statements.implied_consent),
+        one("What follows from not choosing", &statements.effect_of_ignoring),
+        one("Consent can be withdrawn", &statements.withdrawal),
+        one("What follows from refusing", &statements.consequences),
+        one("Third parties take part", &statements.partners),
+        one("A service is said to be lost", &statements.threat),
+        one("Legitimate interest", &statements.legitimate_interest),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    list.extend(statements.imprecise.iter().map(|said| ("A purpose in imprecise words", said.clone())));
+    list
+}
+
+/// The control that accepts (or refuses), where it stands and where it was pictured.
+struct Found<'a> {
+    control: &'a Control,
+    seen: &'a SurfaceView,
+}
+
+/// Looks first at what controls did, then at what they say; on the first layer before the further ones.
+fn find<'a>(evidence: &'a Evidence, effect: Effect, role: Role) -> Option<Found<'a>> {
+    let first = evidence.first_layer.first()?;
+    if let Some(tried) = evidence.tried.iter().find(|tried| tried.effect == effect) {
+        return Some(Found { control: &tried.control, seen: first });
+    }
+    let by_role = |surface: &'a Surface| surface.controls.iter().find(|control| control.role == role);
+    evidence
+        .first_layer
+        .iter()
+        .chain(&evidence.further_layers)
+        .find_map(|seen| by_role(&seen.surface).map(|control| Found { control, seen }))
+}
+
+fn looks(evidence: &Evidence, gallery: &mut Gallery<'_>) -> Option<Looks> {
+    let accept = find(evidence, Effect::Accepts, Role::AcceptAll)?;
+    let refuse = find(evidence, Effect::Refuses, Role::RefuseAll)?;
+    if std::ptr::eq(accept.control, refuse.control) {
+        return None;
+    }
+    let rows = look_rows(accept.control, refuse.control);
+    Some(Looks { accept: specimen(evidence, gallery, &accept), refuse: specimen(evidence, gallery, &refuse), rows })
+}
+
+fn specimen(evidence: &Evidence, gallery: &mut Gallery<'_>, found: &Found<'_>) -> Specimen {
+    let label = found.control.label.clone();
+    let alt = format!("“{label}” as it was drawn.");
+    let shot = found.seen.picture.as_ref().zip(pixels(found.control.rect)).and_then(|(path, rect)| {
+        gallery.specimen(path, viewport(evidence, found.seen), rect, &alt)
+    });
+    let layer = if found.seen.layer == Layer::FIRST { "first layer".to_owned() } else { words::layer(found.seen.layer) };
+    Specimen { label, layer, shot }
+}
+
+fn look_rows(accept: &Control, refuse: &Control) -> Vec<LookRow> {
+    let (yes, no) = (&accept.look, &refuse.look);
+    let ratio = |no: f32, yes: f32| if yes > 0.0 { format!("{:.2}", no / yes) } else { "–".to_owned() };
+    let row = |what, accept: String, refuse: String| LookRow { what, accept, refuse, ratio: "–".to_owned() };
+    let measure = |what, yes: f32, no: f32, say: &dyn Fn(f32) -> String| LookRow {
+        what,
+        accept: say(yes),
+        refuse: say(no),
+        ratio: ratio(no, yes),
+    };
+    let size = |control: &Control| format!("{:.0} × {:.0} px", control.rect.w, control.rect.h);
+    let reach = |control: &Control| if control.in_reach { "yes" } else { "no" }.to_owned();
+    let drawn = |look: &Look| {
+        let underlined = if look.underlined { ", underlined" } else { "" };
+        format!("{}{underlined}", words::shape(look.shape))
+    };
+    vec![
+        row("Kind", kind(accept), kind(refuse)),
+        row("Drawn as", drawn(yes), drawn(no)),
+        row("Box", size(accept), size(refuse)),
+        measure("Painted area", yes.area, no.area, &|area| format!("{area:.0} px²")),
+        measure("Font size", yes.font_px, no.font_px, &|px| format!("{} px", short(px))),
+        measure("Font weight", f32::from(yes.font_weight), f32::from(no.font_weight), &|weight| format!("{weight:.0}")),
+        measure("Contrast of the words", yes.text_contrast, no.text_contrast, &contrast),
+        measure("Contrast of the box with the banner", yes.fill_contrast, no.fill_contrast, &contrast),
+        row("Colour of words, on colour", colours(yes), colours(no)),
+        row("Reached without scrolling", reach(accept), reach(refuse)),
+    ]
+}
+
+fn kind(control: &Control) -> String {
+    words::nature(control.nature, control.in_text).to_owned()
+}
+
+fn contrast(ratio: f32) -> String {
+    format!("{ratio:.1} : 1")
+}
+
+fn short(px: f32) -> String {
+    let text = format!("{px:.1}");
+    text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
+}
+
+fn colours(look: &Look) -> String {
+    let hex = |colour: Rgba| format!("#{:02x}{:02x}{:02x}", colour.rgb[0], colour.rgb[1], colour.rgb[2]);
+    format!("{} on {}", hex(look.text), hex(look.fill))
+}
+
+fn screens(evidence: &Evidence, gallery: &mut Gallery<'_>) -> Vec<Screen> {
+    let mut screens = Vec::new();
+    for other in &evidence.other_viewports {
+        let (width, height) = other.viewport;
+        let size = format!("{width} × {height}");
+        let outline = other.surface.as_ref().and_then(|surface| pixels(surface.rect));
+        let alt = format!("The page on a screen of {size} pixels.");
+        let picture = other.picture.as_ref().and_then(|path| gallery.whole(path, other.viewport, outline, &alt));
+        let seen = other.surface.as_ref().map_or_else(
+            || "no banner was seen".to_owned(),
+            |surface| {
+                let out = surface.controls.iter().filter(|control| !control.in_reach).count();
+                match out {
+                    0 => "every control of the banner is reached without scrolling".to_owned(),
+                    n => format!("{} of the banner not reached without scrolling", words::count(n, "control", "controls")),
+                }
+            },
+        );
+        screens.push(Screen { size, seen, picture });
+    }
+    screens
+}

@@ -1,0 +1,114 @@
+//! How it was done, and what could not be observed.
+
+use super::words;
+use crate::evidence::Evidence;
+use vigie_domain::record::{EventKind, VisitEnd};
+
+/// How the inspection was carried out.
+pub struct Method {
+    /// Facts about machine and program: name and value.
+    pub facts: Vec<(&'static str, String)>,
+    /// The scenarios, in words.
+    pub scenarios: Vec<(String, &'static str)>,
+    /// The visits that played them.
+    pub visits: Vec<VisitView>,
+}
+
+/// One visit.
+pub struct VisitView {
+    /// Its name.
+    pub name: String,
+    /// When it began.
+    pub started: String,
+    /// The viewport.
+    pub viewport: String,
+    /// HTTP status of the first page, in words.
+    pub status: String,
+    /// How many events it recorded.
+    pub n_events: usize,
+    /// How it ended.
+    pub end: String,
+}
+
+/// One thing that was not observed.
+pub struct Gap {
+    /// The visit; empty for the inspection as a whole.
+    pub visit: String,
+    /// What, as a sentence.
+    pub what: String,
+}
+
+/// Returns how it was done.
+pub fn view(evidence: &Evidence) -> Method {
+    let environment = &evidence.environment;
+    let (width, height) = environment.viewport;
+    let patience = match environment.patience.as_str() {
+        "standard" => "standard: until no request, no write and no short timer had been seen for a while",
+        "thorough" => "thorough: 15 seconds beyond the last request",
+        other => other,
+    };
+    let arguments = match environment.browser_arguments.as_slice() {
+        [] => "none besides our own".to_owned(),
+        some => some.join(" "),
+    };
+    let certificates = if environment.certificates_ignored {
+        "those that do not verify were accepted, on request: the identity of the hosts is not established"
+    } else {
+        "verified by the browser"
+    };
+    Method {
+        facts: vec![
+            ("Program", environment.program.clone()),
+            ("Browser", environment.browser.clone()),
+            ("Further browser arguments", arguments),
+            ("Certificates", certificates.to_owned()),
+            ("Locale given to the site", environment.locale.clone()),
+            ("Viewport", format!("{width} × {height} CSS pixels")),
+            ("Patience", patience.to_owned()),
+            ("Time needed", words::elapsed(evidence.elapsed_s)),
+        ],
+        scenarios: evidence
+            .scenarios
+            .iter()
+            .map(|scenario| (scenario.to_string(), scenario.description()))
+            .collect(),
+        visits: evidence
+            .visits
+            .iter()
+            .map(|visit| VisitView {
+                name: visit.name.clone(),
+                started: visit.started_at.strftime("%H:%M:%S").to_string(),
+                viewport: format!("{} × {}", visit.viewport.0, visit.viewport.1),
+                status: if visit.status == 0 { "none".to_owned() } else { visit.status.to_string() },
+                n_events: visit.events.len(),
+                end: words::end(&visit.end),
+            })
+            .collect(),
+    }
+}
+
+/// Returns what could not be observed.
+pub fn gaps(evidence: &Evidence) -> Vec<Gap> {
+    let whole = |what: String| Gap { visit: String::new(), what };
+    let mut gaps: Vec<Gap> = evidence.gaps.iter().map(|gap| whole(words::sentence(gap))).collect();
+    for scenario in &evidence.scenarios {
+        if !evidence.visits.iter().any(|visit| visit.scenario == Some(*scenario)) {
+            gaps.push(whole(format!("Scenario {scenario} was asked for and not played: {}.", scenario.description())));
+        }
+    }
+    for visit in &evidence.visits {
+        let mut note = |what: String| gaps.push(Gap { visit: visit.name.clone(), what });
+        if visit.end != VisitEnd::Completed {
+            note(words::sentence(&words::end(&visit.end)));
+        }
+        visit.gaps.iter().for_each(|gap| note(words::sentence(gap)));
+        for event in &visit.events {
+            if let EventKind::Quiet { reached: false, waited_ms, because } = &event.kind {
+                let because = because.as_ref().map_or(String::new(), |because| format!(" ({because})"));
+                let seconds = *waited_ms as f64 / 1000.0;
+                note(format!("The page did not become quiet within {seconds:.1} s{because}; what came later is not seen."));
+            }
+        }
+    }
+    gaps
+}

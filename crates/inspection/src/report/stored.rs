@@ -1,0 +1,377 @@
+//! What was stored and sent, thing by thing, in each of four states: before a choice, after refusing, after accepting,
+//! after withdrawing.
+//!
+//! A state whose visit was not played, or did not come to its end, is marked so in every row: an empty cell there
+//! would read like an absence.
+
+use super::words;
+use crate::{evidence::Evidence, wire::{Inspection, Visit}};
+use std::collections::BTreeMap;
+use vigie_domain::{Scenario, record::VisitEnd};
+
+/// The states, in the order of the columns.
+const STATES: [(Scenario, &str, &str); 4] = [
+    (Scenario::S0, "Before a choice", "before a choice"),
+    (Scenario::S1, "After refusing", "after refusing"),
+    (Scenario::S2, "After accepting", "after accepting"),
+    (Scenario::S3, "After withdrawing", "after withdrawing"),
+];
+
+/// Rows shown at once; the others can be unfolded.
+const ROWS_AT_ONCE: usize = 40;
+
+/// Everything that was stored and sent.
+pub struct Stored {
+    /// The columns.
+    pub states: Vec<State>,
+    /// Counts for each state.
+    pub totals: Vec<Total>,
+    /// Cookies.
+    pub cookies: Table,
+    /// Local storage, databases, caches.
+    pub storage: Table,
+    /// Hosts of trackers that were asked for something.
+    pub trackers: Table,
+    /// Interfaces used that tell devices apart.
+    pub scans: Table,
+}
+
+/// One column.
+pub struct State {
+    /// `S0`.
+    pub code: String,
+    /// `Before a choice`.
+    pub title: &'static str,
+    /// The same inside a sentence.
+    pub clause: &'static str,
+    /// Whether it can be read: the visit was played.
+    pub observed: bool,
+    /// What is to be known about it, if anything: not played, or broke off.
+    pub remark: String,
+    /// Things that need consent and were stored; hosts of trackers asked. For sentences.
+    pub n_need_consent: usize,
+    /// Hosts of trackers that were asked for something.
+    pub n_trackers: usize,
+}
+
+/// One line of counts.
+pub struct Total {
+    /// What is counted.
+    pub what: &'static str,
+    /// Whether the line is about what needs consent.
+    pub weighty: bool,
+    /// One for each state; `None` where it was not observed.
+    pub counts: Vec<Option<usize>>,
+}
+
+/// Rows of one kind.
+pub struct Table {
+    /// Rows shown at once.
+    pub rows: Vec<Row>,
+    /// Rows that can be unfolded.
+    pub more: Vec<Row>,
+}
+
+/// One thing and the states in which it was there.
+pub struct Row {
+    /// Its name.
+    pub name: String,
+    /// Whose it is: domain and path, or origin.
+    pub place: String,
+    /// First or third party, and other remarks.
+    pub remark: String,
+    /// What it is for.
+    pub class: String,
+    /// Why we hold that.
+    pub why: String,
+    /// `needed`, `not needed`, `not known`: whether consent is.
+    pub consent: &'static str,
+    /// For the style: `needed`, `exempt`, `open`.
+    pub tone: &'static str,
+    /// How long it lives.
+    pub lifetime: String,
+    /// Who set it.
+    pub set_by: String,
+    /// One for each state.
+    pub cells: Vec<Cell>,
+}
+
+/// Whether a thing was there in a state.
+pub struct Cell {
+    /// In a word or number.
+    pub text: String,
+    /// For the style: `there`, `blocked`, `absent`, `unseen`.
+    pub kind: &'static str,
+}
+
+impl Table {
+    fn of(mut rows: Vec<Row>) -> Self {
+        rows.sort_by(|a, b| {
+            let rank = |row: &Row| match row.tone {
+                "needed" => 0,
+                "open" => 1,
+                _ => 2,
+            };
+            (rank(a), &a.place, &a.name).cmp(&(rank(b), &b.place, &b.name))
+        });
+        // A fold over a handful of rows would only be in the way.
+        let at_once = if rows.len() <= ROWS_AT_ONCE + 5 { rows.len() } else { ROWS_AT_ONCE };
+        let more = rows.split_off(at_once);
+        Self { rows, more }
+    }
+
+    /// Returns whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+}
+
+impl Stored {
+    /// Returns a state by its scenario.
+    pub fn state(&self, scenario: Scenario) -> Option<&State> {
+        self.states.iter().find(|state| state.code == scenario.to_string() && state.observed)
+    }
+}
+
+/// Returns the view of what was stored and sent.
+pub fn view(evidence: &Evidence, document: &Inspection) -> Stored {
+    let visits: Vec<Option<&Visit>> = STATES
+        .iter()
+        .map(|(scenario, ..)| document.visits.iter().find(|visit| visit.scenario == scenario.to_string()))
+        .collect();
+    Stored {
+        states: STATES.iter().zip(&visits).map(|(state, visit)| column(evidence, *state, *visit)).collect(),
+        totals: totals(&visits),
+        cookies: cookies(&visits),
+        storage: storage(&visits),
+        trackers: trackers(&visits),
+        scans: scans(&visits),
+    }
+}
+
+fn column(evidence: &Evidence, state: (Scenario, &'static str, &'static str), visit: Option<&Visit>) -> State {
+    let (scenario, title, clause) = state;
+    let remark = match (visit, evidence.visit(scenario).map(|record| &record.end)) {
+        (None, _) => "not observed",
+        (Some(_), Some(VisitEnd::Completed) | None) => "",
+        (Some(_), Some(_)) => "broke off",
+    };
+    State {
+        code: scenario.to_string(),
+        title,
+        clause,
+        observed: visit.is_some(),
+        remark: remark.to_owned(),
+        n_need_consent: visit.map_or(0, |visit| n_stored(visit, Some(false))),
+        n_trackers: visit.map_or(0, |visit| visit.trackers.len()),
+    }
+}
+
+fn n_stored(visit: &Visit, exempt: Option<bool>) -> usize {
+    let cookies = visit.cookies.iter().filter(|cookie| cookie.blocked.is_none() && cookie.exempt == exempt).count();
+    cookies + visit.storage.iter().filter(|item| item.exempt == exempt).count()
+}
+
+fn totals(visits: &[Option<&Visit>]) -> Vec<Total> {
+    let line = |what, weighty, count: &dyn Fn(&Visit) -> usize| Total {
+        what,
+        weighty,
+        counts: visits.iter().map(|visit| visit.map(count)).collect(),
+    };
+    vec![
+        line("Stored, and needing consent", true, &|visit| n_stored(visit, Some(false))),
+        line("Stored, not known whether consent is needed", false, &|visit| n_stored(visit, None)),
+        line("Stored, needing none", false, &|visit| n_stored(visit, Some(true))),
+        line("Hosts of trackers contacted", true, &|visit| visit.trackers.len()),
+        line("Requests in all", false, &|visit| visit.requests as usize),
+    ]
+}
+
+/// What is gathered about one thing before its row is made.
+struct Draft {
+    row: Row,
+    exempt: Option<bool>,
+    lifetime_s: Option<f64>,
+}
+
+/// Gathers rows over the states: a thing is itself by its key, and what several visits say of it is joined.
+struct Gathering {
+    n_states: usize,
+    empty: Vec<Cell>,
+    drafts: BTreeMap<Vec<String>, Draft>,
+}
+
+impl Gathering {
+    fn new(visits: &[Option<&Visit>]) -> Self {
+        Self { n_states: visits.len(), empty: visits.iter().map(|visit| absent(*visit)).collect(), drafts: BTreeMap::new() }
+    }
+
+    fn note(&mut self, key: Vec<String>, state: usize, cell: Cell, fresh: impl FnOnce() -> Draft) {
+        let draft = self.drafts.entry(key).or_insert_with(fresh);
+        if draft.row.cells.len() != self.n_states {
+            draft.row.cells = self.empty.iter().map(|cell| Cell { text: cell.text.clone(), kind: cell.kind }).collect();
+        }
+        // Stored in one frame and refused in another: that it was stored weighs more.
+        if draft.row.cells[state].kind != "there" {
+            draft.row.cells[state] = cell;
+        }
+    }
+
+    fn table(self) -> Table {
+        Table::of(self.drafts.into_values().map(|draft| draft.row).collect())
+    }
+}
+
+fn absent(visit: Option<&Visit>) -> Cell {
+    if visit.is_some() {
+        Cell { text: "–".to_owned(), kind: "absent" }
+    } else {
+        Cell { text: "not observed".to_owned(), kind: "unseen" }
+    }
+}
+
+fn there(text: impl Into<String>) -> Cell {
+    Cell { text: text.into(), kind: "there" }
+}
+
+fn consent(exempt: Option<bool>) -> (&'static str, &'static str) {
+    match exempt {
+        Some(false) => ("needed", "needed"),
+        Some(true) => ("not needed", "exempt"),
+        None => ("not known", "open"),
+    }
+}
+
+fn cookies(visits: &[Option<&Visit>]) -> Table {
+    let mut gathering = Gathering::new(visits);
+    for (state, cookie) in visits.iter().enumerate().flat_map(|(state, visit)| {
+        visit.iter().flat_map(move |visit| visit.cookies.iter().map(move |cookie| (state, cookie)))
+    }) {
+        let key = vec![cookie.name.clone(), cookie.domain.clone(), cookie.path.clone()];
+        let cell = match &cookie.blocked {
+            None => there("stored"),
+            Some(_) => Cell { text: "blocked by the browser".to_owned(), kind: "blocked" },
+        };
+        gathering.note(key.clone(), state, cell, || {
+            let path = if cookie.path == "/" { "" } else { cookie.path.as_str() };
+            let hidden = if cookie.http_only { ", hidden from scripts" } else { "" };
+            Draft {
+                row: Row {
+                    name: cookie.name.clone(),
+                    place: format!("{}{path}", cookie.domain),
+                    remark: format!("{} party{hidden}", cookie.party),
+                    class: cookie.class.clone(),
+                    why: cookie.why.clone(),
+                    consent: "",
+                    tone: "",
+                    lifetime: String::new(),
+                    set_by: cookie.set_by.as_deref().map_or_else(|| "not seen".to_owned(), words::address),
+                    cells: Vec::new(),
+                },
+                exempt: cookie.exempt,
+                lifetime_s: cookie.lifetime_s,
+            }
+        });
+        let draft = gathering.drafts.get_mut(&key).expect("it was just noted");
+        draft.exempt = strictest(draft.exempt, cookie.exempt);
+        draft.lifetime_s = longest(draft.lifetime_s, cookie.lifetime_s);
+        (draft.row.consent, draft.row.tone) = consent(draft.exempt);
+        draft.row.lifetime = words::lifetime(draft.lifetime_s);
+    }
+    gathering.table()
+}
+
+fn storage(visits: &[Option<&Visit>]) -> Table {
+    let mut gathering = Gathering::new(visits);
+    for (state, visit) in visits.iter().enumerate() {
+        for item in visit.iter().flat_map(|visit| &visit.storage) {
+            let (kind, lifetime) = match item.kind.as_str() {
+                "session" => ("session storage", "until the tab is closed"),
+                "indexed-db" => ("IndexedDB", "until deleted"),
+                "cache-api" => ("cache", "until deleted"),
+                _ => ("local storage", "until deleted"),
+            };
+            let key = vec![item.key.clone(), item.origin.clone(), kind.to_owned()];
+            let (consent, tone) = consent(item.exempt);
+            gathering.note(key, state, there("stored"), || Draft {
+                row: Row {
+                    name: item.key.clone(),
+                    place: item.origin.clone(),
+                    remark: kind.to_owned(),
+                    class: item.class.clone(),
+                    why: item.why.clone(),
+                    consent,
+                    tone,
+                    lifetime: lifetime.to_owned(),
+                    set_by: String::new(),
+                    cells: Vec::new(),
+                },
+                exempt: item.exempt,
+                lifetime_s: None,
+            });
+        }
+    }
+    gathering.table()
+}
+
+fn trackers(visits: &[Option<&Visit>]) -> Table {
+    let mut gathering = Gathering::new(visits);
+    for (state, visit) in visits.iter().enumerate() {
+        for tracker in visit.iter().flat_map(|visit| &visit.trackers) {
+            let cell = there(words::count(tracker.requests as usize, "request", "requests"));
+            gathering.note(vec![tracker.host.clone()], state, cell, || Draft {
+                row: plain(tracker.host.clone(), String::new(), tracker.why.clone()),
+                exempt: Some(false),
+                lifetime_s: None,
+            });
+        }
+    }
+    gathering.table()
+}
+
+fn scans(visits: &[Option<&Visit>]) -> Table {
+    let mut gathering = Gathering::new(visits);
+    for (state, visit) in visits.iter().enumerate() {
+        for scan in visit.iter().flat_map(|visit| &visit.fingerprinting) {
+            let script = scan.script.as_deref().map_or_else(|| "script not known".to_owned(), words::address);
+            let cell = there(if scan.egress { "used, then a request left" } else { "used" });
+            gathering.note(vec![scan.api.clone(), script.clone()], state, cell, || Draft {
+                row: plain(scan.api.clone(), script, String::new()),
+                exempt: Some(false),
+                lifetime_s: None,
+            });
+        }
+    }
+    gathering.table()
+}
+
+fn plain(name: String, place: String, why: String) -> Row {
+    Row {
+        name,
+        place,
+        remark: String::new(),
+        class: String::new(),
+        why,
+        consent: "needed",
+        tone: "needed",
+        lifetime: String::new(),
+        set_by: String::new(),
+        cells: Vec::new(),
+    }
+}
+
+fn strictest(one: Option<bool>, other: Option<bool>) -> Option<bool> {
+    match (one, other) {
+        (Some(false), _) | (_, Some(false)) => Some(false),
+        (None, _) | (_, None) => None,
+        (Some(true), Some(true)) => Some(true),
+    }
+}
+
+/// A cookie without expiry lives as long as the browser runs, which is shorter than any it was given elsewhere.
+fn longest(one: Option<f64>, other: Option<f64>) -> Option<f64> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.max(other)),
+        (one, other) => one.or(other),
+    }
+}
