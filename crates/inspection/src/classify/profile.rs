@@ -12,7 +12,7 @@ use vigie_domain::{
     record::{EventKind, JarCookie, StorageKind, Writer},
 };
 use vigie_trackers::{
-    Basis, Class, Classification, Classifier, CookieFacts, Party, TrackerHosts, host_of, party, storage::StorageFacts,
+    Classification, Classifier, CookieFacts, Party, TrackerHosts, host_of, party, storage::StorageFacts,
 };
 
 /// When something was there.
@@ -423,9 +423,4 @@ impl Cookie {
 fn telling<'a>(value: &str, elsewhere: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let values: Vec<&str> = elsewhere.collect();
     values.iter().find(|other| **other == value).or(values.first()).copied()
-}
-
-/// Returns whether an answer rests on what was seen rather than on a list.
-pub(super) fn is_by_behaviour(is: &Classification) -> bool {
-    matches!(is.basis, Basis::Behaviour | Basis::Unknown) || is.class == Class::Unknown
 }
