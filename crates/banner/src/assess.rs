@@ -166,7 +166,11 @@ fn weigh(reader: &Reader, assessment: &mut Assessment, words: &Words, in_flow: b
         score = score.min(ENOUGH - 0.05);
     }
     // Beside an embedded film, "load" is a consent, but to that film alone.
-    if in_flow && is_in_content(reader, assessment.root) && !(accepts && (refuses || sets || saves)) && !named {
+    let is_article = std::iter::once(assessment.root)
+        .chain(reader.view.ancestors(assessment.root))
+        .any(|up| reader.view.node(up).is("article"));
+    let is_clear = accepts && (refuses || sets) && !is_article;
+    if in_flow && is_in_content(reader, assessment.root) && !is_clear && !named {
         score = score.min(ENOUGH - 0.1);
     }
     if in_flow && letters > 2500 && assessment.switches.is_empty() {

@@ -157,7 +157,8 @@ fn shrink(reader: &Reader, from: NodeId) -> NodeId {
         let node = view.node(root);
         let is_transparent = matches!(node.kind, NodeKind::Document | NodeKind::OpenShadow | NodeKind::ClosedShadow)
             || node.is("iframe")
-            || node.is("html");
+            || node.is("html")
+            || (node.is("body") && node.frame != 0);
         let is_layer = view.share_of_viewport(root) >= WHOLE_VIEWPORT;
         let is_bare = view.style(root).is_none_or(|style| {
             style.background.alpha <= Rgba::TRANSPARENT.alpha + 0.05 && !style.background_image && style.border_px < 1.0
@@ -179,7 +180,7 @@ fn shrink(reader: &Reader, from: NodeId) -> NodeId {
             && view.text_bytes(only) + 2 >= text
             && view.node(only).kind != NodeKind::Text;
         // A control or a switch is no surface, nor is a bare box that is inline.
-        let is_control = crate::marks::is_hard_control(view.node(only)) || is_switch(view.node(only));
+        let is_control = reader.is_one_control(only) || is_switch(view.node(only));
         if !holds_all || is_control {
             return root;
         }

@@ -48,17 +48,11 @@ pub(crate) fn control_nodes(reader: &Reader, root: NodeId, language: Option<Lang
             }
             continue;
         }
-        if is_hard_control(node) {
-            let counts = reader.counts(id);
-            // A clickable container, such as an accordion's header, is not what is clicked if buttons are inside.
-            let is_atom = matches!(&*node.name, "a" | "button" | "input") || counts.hard <= 1;
-            if is_atom && counts.switches == 0 {
-                nodes.push(id);
+        if reader.is_one_control(id) {
+            nodes.push(id);
+            // A button may hold the switch of its row; the switch is its own.
+            if reader.counts(id).switches == 0 {
                 skip_until = view.range(id).end;
-                continue;
-            }
-            if is_atom && node.is("button") {
-                nodes.push(id);
             }
             continue;
         }

@@ -65,6 +65,8 @@ pub(crate) struct Reader<'a> {
     pub claimed: Option<Lang>,
     /// Counts before each place of the document order, and after the last.
     sums: Vec<Counts>,
+    /// How many buttons, links and switches come before each place of the document order.
+    hard_before: Vec<u32>,
     /// Text nodes that speak of the subject, in document order.
     pub seeds: Vec<NodeId>,
 }
@@ -74,7 +76,8 @@ impl<'a> Reader<'a> {
     pub fn new(view: View<'a>, lexicon: &'a Lexicon) -> Self {
         let names = Names::new(&view);
         let claimed = view.page.lang.as_deref().and_then(|code| lexicon.language(code));
-        let mut reader = Self { view, names, lexicon, claimed, sums: Vec::new(), seeds: Vec::new() };
+        let mut reader =
+            Self { view, names, lexicon, claimed, sums: Vec::new(), hard_before: Vec::new(), seeds: Vec::new() };
         reader.count();
         reader
     }
@@ -114,14 +117,15 @@ impl<'a> Reader<'a> {
                     if place < control_ends || !view.is_shown(id) {
                         continue;
                     }
-                    let is_hard = is_hard_control(node);
-                    let text_bytes = view.text_bytes(id);
                     let range = view.range(id);
+                    let holds_controls = hard_before[range.start + 1] < hard_before[range.end];
+                    let is_hard = is_hard_control(node) && (is_native(node) || !holds_controls);
+                    let text_bytes = view.text_bytes(id);
                     // Script may listen on a whole surface: what holds controls is none itself.
                     let is_soft = !is_hard
                         && text_bytes > 0
                         && text_bytes <= LABEL_BYTES
-                        && hard_before[range.start] == hard_before[range.end]
+                        && !holds_controls
                         && takes_clicks(view, id);
                     if !is_hard && !is_soft {
                         continue;
@@ -155,6 +159,7 @@ impl<'a> Reader<'a> {
         }
         sums.push(sum);
         self.sums = sums;
+        self.hard_before = hard_before;
         self.seeds = seeds;
     }
 
@@ -163,6 +168,21 @@ impl<'a> Reader<'a> {
         let range = self.view.range(id);
         self.sums[range.end] - self.sums[range.start]
     }
+}
+
+impl Reader<'_> {
+    /// Returns whether an element is one control: a button or link by tag, or by role if it holds no others.
+    ///
+    /// Some surfaces call their backdrop a button and put everything into it.
+    pub fn is_one_control(&self, id: NodeId) -> bool {
+        let node = self.view.node(id);
+        let range = self.view.range(id);
+        is_hard_control(node) && (is_native(node) || self.hard_before[range.start + 1] == self.hard_before[range.end])
+    }
+}
+
+fn is_native(node: &Node) -> bool {
+    matches!(&*node.name, "a" | "button" | "input" | "summary")
 }
 
 /// Returns whether an element is a control by its tag or role.

@@ -3,7 +3,7 @@
 use crate::{
     assess::has_consent_name,
     controls::describe,
-    marks::{Reader, is_hard_control, leads_away, takes_clicks},
+    marks::{Reader, leads_away, takes_clicks},
     model::{Control, Role},
     reading::Class,
     text::Words,
@@ -32,7 +32,7 @@ pub(crate) fn reopeners_outside(reader: &Reader, roots: &[NodeId]) -> Vec<Contro
         if node.kind != NodeKind::Element || !view.is_shown(id) || view.text_bytes(id) > LABEL_BYTES {
             continue;
         }
-        let takes_clicks = is_hard_control(node) || (takes_clicks(view, id) && reader.counts(id).hard == 0);
+        let takes_clicks = reader.is_one_control(id) || (takes_clicks(view, id) && reader.counts(id).hard == 0);
         if !takes_clicks {
             continue;
         }

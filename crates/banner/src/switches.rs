@@ -234,7 +234,10 @@ fn row_text(reader: &Reader, id: NodeId, root: NodeId, is_one_of_a_group: bool) 
         }
         if is_one_of_a_group {
             if view.node(up).is("fieldset") || view.node(up).attribute("role") == Some("radiogroup") {
-                return view.text(up);
+                // The options' own words are not what the group is about.
+                let mut inside = view.subtree(up).skip(1).take(12);
+                let title = inside.find(|&child| view.node(child).is("legend"));
+                return view.text(title.unwrap_or(up));
             }
             continue;
         }

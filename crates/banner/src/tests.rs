@@ -136,6 +136,22 @@ div#card[role=dialog][aria-modal=true] @fixed 400,200,560,300 bg=ffffff
 }
 
 #[test]
+fn a_backdrop_that_calls_itself_a_button_is_none() {
+    let surface = check(
+        "en",
+        r#"
+div[role=button][tabindex=0][aria-label=Close cookie consent banner] @fixed 0,0,1366,768 bg=000000/0.3
+  div @fixed 0,694,1366,74 bg=333333
+    p "This site uses cookies for ads."
+    button "Accept all" 1069,709,100,40
+    button "Decline" 1200,709,100,40
+"#,
+        &[("Accept all", Role::AcceptAll), ("Decline", Role::RefuseAll)],
+    );
+    assert!(surface.blocks_page);
+}
+
+#[test]
 fn a_bar_in_the_flow_at_the_top_is_found() {
     let page = page(
         "en",
