@@ -10,4 +10,7 @@ pub mod classify;
 pub mod judge;
 pub mod wire;
 
+pub mod report;
+pub mod summary;
+
 pub mod inspect;

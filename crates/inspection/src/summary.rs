@@ -3,12 +3,12 @@
 //! Only breaches are listed; the last line counts the rest. Colours help and never carry meaning alone. Words that come
 //! from a page are printed without control characters, so that a label cannot move the cursor or turn the line around.
 
-use crate::{evidence::Outcome, wire::Inspection};
+use crate::{evidence::Outcome, report::is_judged, wire::Inspection};
 use std::fmt::Write;
 use vigie_domain::{Finding, Severity, Verdict, finding::EvidenceRef};
 
-/// References that are listed under a finding; more are counted.
-const MAX_REFERENCES: usize = 3;
+/// References and sources that are listed under a finding; more are counted. The report has them all.
+const MAX_LINES: usize = 2;
 
 /// Whether lines are coloured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -29,8 +29,8 @@ impl Paint {
     }
 }
 
-/// Returns the summary: breaches, gravest first, then one line on the whole. Every line ends with a line feed.
-pub fn summary(document: &Inspection, paint: Paint) -> String {
+/// Returns the summary: breaches, gravest first, then one line on the whole. The last line has no line feed.
+pub fn render(document: &Inspection, paint: Paint) -> String {
     let mut text = String::new();
     if document.outcome == Outcome::Inspected {
         let mut breaches: Vec<&Finding> =
@@ -41,7 +41,6 @@ pub fn summary(document: &Inspection, paint: Paint) -> String {
         }
     }
     text.push_str(&paint.over("1", &last_line(document)));
-    text.push('\n');
     text
 }
 
@@ -54,15 +53,15 @@ fn write_finding(text: &mut String, finding: &Finding, paint: Paint) {
     };
     let head = paint.over(style, &format!("finding[{}]", finding.rule));
     let _ = writeln!(text, "{head}: {}", printable(&finding.summary));
-    for reference in finding.evidence.iter().take(MAX_REFERENCES) {
-        let _ = writeln!(text, "  evidence: {}", reference_line(reference));
-    }
-    let n_more = finding.evidence.len().saturating_sub(MAX_REFERENCES);
-    if n_more > 0 {
-        let _ = writeln!(text, "            and {n_more} more");
-    }
-    for source in &finding.sources {
-        let _ = writeln!(text, "  source:   {}", printable(source));
+    write_lines(text, "evidence", finding.evidence.iter().map(reference_line));
+    write_lines(text, "source", finding.sources.iter().map(|source| printable(source)));
+}
+
+fn write_lines(text: &mut String, title: &str, lines: impl ExactSizeIterator<Item = String>) {
+    let n_more = lines.len().saturating_sub(MAX_LINES);
+    for (index, line) in lines.take(MAX_LINES).enumerate() {
+        let more = if n_more > 0 && index + 1 == MAX_LINES { format!(" (and {n_more} more)") } else { String::new() };
+        let _ = writeln!(text, "  {:<9} {line}{more}", format!("{title}:"));
     }
 }
 
@@ -81,7 +80,8 @@ fn reference_line(reference: &EvidenceRef) -> String {
 fn last_line(document: &Inspection) -> String {
     let site = if document.site.host.is_empty() { &document.site.requested_url } else { &document.site.host };
     let site = printable(site);
-    let why = document.why.as_deref().map_or(String::new(), |why| format!(": {}", printable(why.trim_end_matches('.'))));
+    let why =
+        document.why.as_deref().map_or(String::new(), |why| format!(": {}", printable(why.trim_end_matches('.'))));
     let seconds = document.elapsed_s.max(0.0).round() as u64;
     match document.outcome {
         Outcome::Inspected => format!("Visited {site} in {seconds} s: {}", counts(document)),
@@ -92,18 +92,32 @@ fn last_line(document: &Inspection) -> String {
 }
 
 fn counts(document: &Inspection) -> String {
-    let n = |verdict| document.findings.iter().filter(|finding| finding.verdict == verdict).count();
-    let findings = match n(Verdict::Breach) {
-        1 => "1 finding".to_owned(),
-        n => format!("{n} findings"),
+    let n = |wanted: &dyn Fn(&Finding) -> bool| document.findings.iter().filter(|finding| wanted(finding)).count();
+    let n_of = |verdict| n(&|finding| is_judged(finding) && finding.verdict == verdict);
+    let say = |counts: Vec<(usize, &str)>| {
+        let said = counts.into_iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}"));
+        said.collect::<Vec<_>>().join(", ")
     };
-    let others = [
-        (n(Verdict::Conform), "conform"),
-        (n(Verdict::Inconclusive), "inconclusive"),
-        (n(Verdict::NotApplicable), "not applicable"),
-    ];
-    let others = others.into_iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}"));
-    std::iter::once(findings).chain(others).collect::<Vec<_>>().join(", ")
+    let n_breaches = n_of(Verdict::Breach);
+    let of = |severity| n(&|finding| finding.verdict == Verdict::Breach && finding.severity == severity);
+    let severities = say(vec![
+        (of(Severity::Blocking), "blocking"),
+        (of(Severity::Major), "major"),
+        (of(Severity::Minor), "minor"),
+        (of(Severity::Information), "information"),
+    ]);
+    let findings = match n_breaches {
+        0 => "no findings".to_owned(),
+        1 => format!("1 finding ({severities})"),
+        n => format!("{n} findings ({severities})"),
+    };
+    let others = say(vec![
+        (n_of(Verdict::Conform), "conform"),
+        (n_of(Verdict::Inconclusive), "inconclusive"),
+        (n_of(Verdict::NotApplicable), "not applicable"),
+        (n(&|finding| !is_judged(finding)), "not judged"),
+    ]);
+    if others.is_empty() { findings } else { format!("{findings}; {others}") }
 }
 
 /// Returns a text on one line, control characters and marks of reading direction shown by their number.
@@ -131,18 +145,18 @@ mod tests {
 
     #[test]
     fn the_summary_names_findings_gravest_first() {
-        insta::assert_snapshot!(summary(&sample::document(), Paint::Plain));
+        insta::assert_snapshot!(render(&sample::document(), Paint::Plain));
     }
 
     #[test]
     fn colours_carry_no_meaning_of_their_own() {
         let document = sample::document();
-        let mut coloured = summary(&document, Paint::Colour);
+        let mut coloured = render(&document, Paint::Colour);
         assert!(coloured.contains("\x1b[1;31mfinding[CK-01]\x1b[0m"));
         for style in ["0", "1", "1;31", "1;33", "33", "36"] {
             coloured = coloured.replace(&format!("\x1b[{style}m"), "");
         }
-        assert_eq!(coloured, summary(&document, Paint::Plain));
+        assert_eq!(coloured, render(&document, Paint::Plain));
     }
 
     #[test]
@@ -150,14 +164,14 @@ mod tests {
         let mut document = sample::document();
         document.outcome = Outcome::Unreachable;
         document.why = Some("net::ERR_NAME_NOT_RESOLVED".into());
-        assert_eq!(summary(&document, Paint::Plain), "Could not reach clips.example: net::ERR_NAME_NOT_RESOLVED\n");
+        assert_eq!(render(&document, Paint::Plain), "Could not reach clips.example: net::ERR_NAME_NOT_RESOLVED");
     }
 
     #[test]
     fn a_label_cannot_command_the_terminal() {
         let mut document = sample::document();
         document.findings[1].summary = "the control “\x1b[2J\u{202e}yes\nno”".into();
-        let text = summary(&document, Paint::Plain);
+        let text = render(&document, Paint::Plain);
         assert!(text.contains("the control “<U+001B>[2J<U+202E>yes no”"), "{text}");
         assert!(!text.contains('\x1b'));
     }

@@ -1,6 +1,9 @@
 //! Findings for people: what was observed, on what it rests, which texts it engages, and what is left to ask.
 
-use super::{pictures::{Gallery, Shot}, words};
+use super::{
+    pictures::{Gallery, Shot},
+    words,
+};
 use crate::{catalogue::Catalogue, evidence::Evidence, wire::Inspection};
 use std::collections::{BTreeMap, BTreeSet};
 use vigie_domain::{Certainty, Finding, RuleId, Severity, Verdict, finding::EvidenceRef};
@@ -18,7 +21,7 @@ pub struct Findings {
     pub inconclusive: Vec<FindingView>,
     /// Rules that have no object here.
     pub not_applicable: Vec<FindingView>,
-    /// Rules that this build does not judge, with the reason.
+    /// Rules that this version does not judge, with the reason.
     pub not_judged: Vec<NotJudged>,
 }
 
@@ -74,7 +77,7 @@ pub struct Reference {
     pub picture: String,
 }
 
-/// A rule that this build does not judge.
+/// A rule that this version does not judge.
 pub struct NotJudged {
     /// The rule's id.
     pub rule: String,
@@ -114,7 +117,7 @@ pub fn view(evidence: &Evidence, document: &Inspection, gallery: &mut Gallery<'_
     let mut breaches: BTreeMap<Severity, Vec<FindingView>> = BTreeMap::new();
     let mut findings: Vec<&Finding> = document.findings.iter().collect();
     findings.sort_by_key(|finding| (finding.verdict, finding.severity, finding.rule));
-    for finding in findings {
+    for finding in findings.into_iter().filter(|finding| is_judged(finding)) {
         let view = finding_view(evidence, finding, gallery);
         match finding.verdict {
             Verdict::Breach => breaches.entry(finding.severity).or_default().push(view),
@@ -154,7 +157,7 @@ pub fn questions(document: &Inspection, stored: &super::stored::Stored) -> Quest
     let unknown = rows
         .filter(|row| row.tone == "open")
         .map(|row| {
-            let states = row.cells.iter().zip(&stored.states).filter(|(cell, _)| cell.kind == "there");
+            let states = row.cells.iter().zip(&stored.states).filter(|(cell, _)| cell.is_there());
             Unknown {
                 name: row.name.clone(),
                 place: row.place.clone(),
@@ -165,9 +168,16 @@ pub fn questions(document: &Inspection, stored: &super::stored::Stored) -> Quest
     Questions { questions, unknown }
 }
 
+/// Returns whether a finding is a verdict of this version, rather than its word that it does not judge the rule.
+pub fn is_judged(finding: &Finding) -> bool {
+    let judges = Catalogue::bundled().rule(finding.rule).not_judged.is_none();
+    judges || matches!(finding.verdict, Verdict::Breach | Verdict::Conform)
+}
+
 /// A rule without a verdict is listed with its reason, so that nobody takes silence for conformity.
 fn not_judged(document: &Inspection) -> Vec<NotJudged> {
-    let judged: BTreeSet<RuleId> = document.findings.iter().map(|finding| finding.rule).collect();
+    let judged: BTreeSet<RuleId> =
+        document.findings.iter().filter(|finding| is_judged(finding)).map(|finding| finding.rule).collect();
     Catalogue::bundled()
         .rules()
         .filter(|rule| !judged.contains(&rule.id))
@@ -208,13 +218,9 @@ fn finding_view(evidence: &Evidence, finding: &Finding, gallery: &mut Gallery<'_
 fn reference_view(evidence: &Evidence, reference: &EvidenceRef, again: bool, gallery: &mut Gallery<'_>) -> Reference {
     let visit = evidence.visit_named(&reference.visit);
     let event = reference.event.and_then(|n| visit?.events.iter().find(|event| event.n == n));
-    let mut place = format!("Visit {}", reference.visit);
-    if let Some(n) = reference.event {
-        place.push_str(&format!(", event {n}"));
-    }
-    if let Some(event) = event {
-        place.push_str(&format!(", {:.1} s after its start", event.at_ms as f64 / 1000.0));
-    }
+    let number = reference.event.map_or_else(String::new, |n| format!(", event {n}"));
+    let time = event.map_or_else(String::new, |event| format!(", {:.1} s after its start", event.at_ms as f64 / 1000.0));
+    let place = format!("Visit {}{number}{time}", reference.visit);
     let viewport = visit.map_or(evidence.environment.viewport, |visit| visit.viewport);
     let what = reference.what.clone().unwrap_or_default();
     let alt = if what.is_empty() { format!("From visit {}.", reference.visit) } else { words::sentence(&what) };

@@ -1,14 +1,17 @@
 //! What the banner shows: its layers with their words, controls and switches, and how yes and no look.
 
-use super::{pictures::{Gallery, Shot}, words};
-use crate::evidence::{Effect, Evidence, SurfaceView};
+use super::{
+    pictures::{Gallery, Shot},
+    words,
+};
+use crate::evidence::{Effect, Evidence, SurfaceView, Tried};
 use vigie_banner::model::{Control, Look, Role, Statements, Surface, Switch};
 use vigie_domain::{Layer, Rect, page::Rgba};
 
 /// Everything about the banner's layers.
 pub struct Layers {
     /// The layers, the first display first.
-    pub layers: Vec<LayerView>,
+    pub seen: Vec<LayerView>,
     /// Accept and refuse, compared.
     pub looks: Option<Looks>,
     /// What passive acts led to.
@@ -33,6 +36,8 @@ pub struct LayerView {
     pub lang: String,
     /// Its text.
     pub text: String,
+    /// Whether its controls were tried, each alone.
+    pub tried: bool,
     /// Its controls.
     pub controls: Vec<ControlView>,
     /// Its switches.
@@ -51,8 +56,8 @@ pub struct ControlView {
     pub nature: &'static str,
     /// What its words promise.
     pub role: &'static str,
-    /// What it was seen to do; `None` on further layers, where controls were not tried alone.
-    pub effect: Option<&'static str>,
+    /// What it was seen to do.
+    pub effect: &'static str,
     /// Whether a click at its middle reaches it without scrolling.
     pub in_reach: bool,
 }
@@ -134,10 +139,11 @@ pub fn view(evidence: &Evidence, gallery: &mut Gallery<'_>) -> Layers {
         };
         (title, seen, index == 0)
     });
-    let further = evidence.further_layers.iter().map(|seen| (words::sentence_start(&words::layer(seen.layer)), seen, false));
+    let further =
+        evidence.further_layers.iter().map(|seen| (words::sentence_start(&words::layer(seen.layer)), seen, false));
     let all: Vec<_> = first.chain(further).collect();
     Layers {
-        layers: all.into_iter().map(|(title, seen, main)| layer(evidence, gallery, title, seen, main)).collect(),
+        seen: all.into_iter().map(|(title, seen, main)| layer(evidence, gallery, title, seen, main)).collect(),
         looks: looks(evidence, gallery),
         passive: evidence
             .passive
@@ -155,8 +161,10 @@ pub fn view(evidence: &Evidence, gallery: &mut Gallery<'_>) -> Layers {
 fn layer(evidence: &Evidence, gallery: &mut Gallery<'_>, title: String, seen: &SurfaceView, main: bool) -> LayerView {
     let surface = &seen.surface;
     let alt = format!("The page with the {}, which is outlined. Its text follows.", title.to_lowercase());
-    let picture =
-        seen.picture.as_ref().and_then(|path| gallery.whole(path, viewport(evidence, seen), pixels(surface.rect), &alt));
+    let picture = seen
+        .picture
+        .as_ref()
+        .and_then(|path| gallery.whole(path, viewport(evidence, seen), pixels(surface.rect), &alt));
     LayerView {
         title,
         via: seen.via.clone(),
@@ -165,7 +173,8 @@ fn layer(evidence: &Evidence, gallery: &mut Gallery<'_>, title: String, seen: &S
         facts: facts(seen),
         lang: surface.language.clone().unwrap_or_default(),
         text: surface.text.clone(),
-        controls: surface.controls.iter().map(|control| control_view(evidence, control, main)).collect(),
+        tried: main,
+        controls: surface.controls.iter().map(|control| control_view(evidence, control)).collect(),
         switches: surface.switches.iter().map(switch_view).collect(),
         purposes: surface.purposes.iter().map(|named| (named.words.clone(), words::purpose(named.purpose))).collect(),
         statements: statements(&surface.statements),
@@ -194,18 +203,14 @@ fn facts(seen: &SurfaceView) -> Vec<String> {
     facts
 }
 
-fn control_view(evidence: &Evidence, control: &Control, main: bool) -> ControlView {
-    let tried = || {
-        let same = |tried: &&crate::evidence::Tried| {
-            tried.control.node == control.node && tried.control.label == control.label
-        };
-        evidence.tried.iter().find(same).map_or("was not tried alone", |tried| words::effect(tried.effect))
-    };
+fn control_view(evidence: &Evidence, control: &Control) -> ControlView {
+    let same = |tried: &&Tried| tried.control.node == control.node && tried.control.label == control.label;
+    let effect = evidence.tried.iter().find(same).map_or("was not tried", |tried| words::effect(tried.effect));
     ControlView {
         label: control.label.clone(),
         nature: words::nature(control.nature, control.in_text),
         role: words::role(control.role),
-        effect: main.then(tried),
+        effect,
         in_reach: control.in_reach,
     }
 }
@@ -290,10 +295,14 @@ fn looks(evidence: &Evidence, gallery: &mut Gallery<'_>) -> Option<Looks> {
 fn specimen(evidence: &Evidence, gallery: &mut Gallery<'_>, found: &Found<'_>) -> Specimen {
     let label = found.control.label.clone();
     let alt = format!("“{label}” as it was drawn.");
-    let shot = found.seen.picture.as_ref().zip(pixels(found.control.rect)).and_then(|(path, rect)| {
-        gallery.specimen(path, viewport(evidence, found.seen), rect, &alt)
-    });
-    let layer = if found.seen.layer == Layer::FIRST { "first layer".to_owned() } else { words::layer(found.seen.layer) };
+    let shot = found
+        .seen
+        .picture
+        .as_ref()
+        .zip(pixels(found.control.rect))
+        .and_then(|(path, rect)| gallery.specimen(path, viewport(evidence, found.seen), rect, &alt));
+    let layer =
+        if found.seen.layer == Layer::FIRST { "first layer".to_owned() } else { words::layer(found.seen.layer) };
     Specimen { label, layer, shot }
 }
 
@@ -359,7 +368,10 @@ fn screens(evidence: &Evidence, gallery: &mut Gallery<'_>) -> Vec<Screen> {
                 let out = surface.controls.iter().filter(|control| !control.in_reach).count();
                 match out {
                     0 => "every control of the banner is reached without scrolling".to_owned(),
-                    n => format!("{} of the banner not reached without scrolling", words::count(n, "control", "controls")),
+                    n => format!(
+                        "{} of the banner not reached without scrolling",
+                        words::count(n, "control", "controls")
+                    ),
                 }
             },
         );

@@ -67,11 +67,7 @@ pub fn view(evidence: &Evidence) -> Method {
             ("Patience", patience.to_owned()),
             ("Time needed", words::elapsed(evidence.elapsed_s)),
         ],
-        scenarios: evidence
-            .scenarios
-            .iter()
-            .map(|scenario| (scenario.to_string(), scenario.description()))
-            .collect(),
+        scenarios: evidence.scenarios.iter().map(|scenario| (scenario.to_string(), scenario.description())).collect(),
         visits: evidence
             .visits
             .iter()
@@ -106,7 +102,9 @@ pub fn gaps(evidence: &Evidence) -> Vec<Gap> {
             if let EventKind::Quiet { reached: false, waited_ms, because } = &event.kind {
                 let because = because.as_ref().map_or(String::new(), |because| format!(" ({because})"));
                 let seconds = *waited_ms as f64 / 1000.0;
-                note(format!("The page did not become quiet within {seconds:.1} s{because}; what came later is not seen."));
+                note(format!(
+                    "The page did not become quiet within {seconds:.1} s{because}; what came later is not seen."
+                ));
             }
         }
     }

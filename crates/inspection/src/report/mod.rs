@@ -23,6 +23,8 @@ pub(crate) mod sample;
 #[cfg(test)]
 mod tests;
 
+pub use findings::is_judged;
+
 use crate::{evidence::Evidence, wire::Inspection};
 use askama::Template;
 

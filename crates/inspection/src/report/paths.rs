@@ -1,6 +1,9 @@
 //! "Saying yes and saying no": the shortest paths, step by step, with pictures.
 
-use super::{pictures::{Gallery, Shot}, words};
+use super::{
+    pictures::{Gallery, Shot},
+    words,
+};
 use crate::evidence::{ChoicePath, Evidence, Proof};
 use vigie_domain::Scenario;
 

@@ -69,7 +69,7 @@ impl<'a> Gallery<'a> {
             width,
             height,
             view: [0, 0, width, height],
-            outline: outline.and_then(|rect| frame(rect, scale, 4)),
+            outline: outline.and_then(|rect| frame(rect, scale, 4)).map(|rect| inside(rect, width, height)),
             stroke: (width / 300).max(2),
             alt: alt.to_owned(),
         })
@@ -99,7 +99,7 @@ impl<'a> Gallery<'a> {
             width,
             height,
             view: [x, y, w, h],
-            outline: frame(crop, scale, 3),
+            outline: frame(crop, scale, 3).map(|rect| inside(rect, width, height)),
             stroke: 2,
             alt: alt.to_owned(),
         })
@@ -108,7 +108,7 @@ impl<'a> Gallery<'a> {
     /// Returns a showing of nothing but the part, at its own size: how a control looks.
     pub fn specimen(&mut self, path: &str, viewport: (u32, u32), rect: [i32; 4], alt: &str) -> Option<Shot> {
         let mut shot = self.part(path, viewport, rect, alt)?;
-        let [left, top, wide, high] = frame(rect, scale(shot.width, viewport), 6)?;
+        let [left, top, wide, high] = frame(rect, scale(shot.width, viewport), 2)?;
         let (x, y) = (left.max(0), top.max(0));
         let w = (left + wide).min(i64::from(shot.width)) - x;
         let h = (top + high).min(i64::from(shot.height)) - y;
@@ -170,6 +170,19 @@ fn frame(rect: [i32; 4], scale: f64, grow: i64) -> Option<[i64; 4]> {
     (w > 0 && h > 0).then_some([x - grow, y - grow, w + 2 * grow, h + 2 * grow])
 }
 
+/// Returns a box cut to the picture, so that the sides of what fills the screen are drawn and not lost at its edge.
+fn inside([x, y, w, h]: [i64; 4], width: u32, height: u32) -> [i64; 4] {
+    const EDGE: i64 = 2;
+    let cut = |start: i64, length: i64, limit: u32| {
+        let limit = i64::from(limit) - EDGE;
+        let from = start.max(EDGE);
+        let to = (start + length).min(limit);
+        if from < to { (from, to - from) } else { (start, length) }
+    };
+    let ((x, w), (y, h)) = (cut(x, w, width), cut(y, h, height));
+    [x, y, w, h]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -197,6 +210,13 @@ mod tests {
         let read = |_: &str| Some(head(780, 1688));
         let shot = Gallery::new(&read).whole("a.png", (390, 844), Some([10, 20, 100, 40]), "").unwrap();
         assert_eq!(shot.outline, Some([16, 36, 208, 88]));
+    }
+
+    #[test]
+    fn the_outline_of_a_bar_across_the_screen_stays_visible() {
+        let read = |_: &str| Some(head(1366, 768));
+        let shot = Gallery::new(&read).whole("a.png", (1366, 768), Some([0, 673, 1366, 95]), "").unwrap();
+        assert_eq!(shot.outline, Some([2, 669, 1362, 97]));
     }
 
     #[test]

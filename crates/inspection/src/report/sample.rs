@@ -2,10 +2,10 @@
 
 use crate::{
     evidence::{
-        Act, ChoicePath, Effect, Environment, Evidence, OtherViewport, Outcome, Passive, Proof, SearchBound, Site, Step,
-        SurfaceView, Tried,
+        Act, ChoicePath, Effect, Environment, Evidence, OtherViewport, Outcome, Passive, Proof, SearchBound, Site,
+        Step, SurfaceView, Tried,
     },
-    wire::{Banner, Bundle, Clicks, Cookie, Fingerprinting, FirstLayer, Inspection, Preticked, Storage, Tracker, Visit},
+    wire::{Banner, Clicks, Cookie, FirstLayer, Inspection, Kept, Preticked, SCHEMA, Scan, Storage, Tracker, Visit},
 };
 use jiff::Timestamp;
 use vigie_banner::{
@@ -88,18 +88,20 @@ pub fn evidence() -> Evidence {
 pub fn document() -> Inspection {
     let evidence = evidence();
     Inspection {
-        schema: "vigie-inspection/1".into(),
+        schema: SCHEMA.into(),
         site: evidence.site.clone(),
         outcome: evidence.outcome,
         why: None,
         banner: Banner {
             seen: true,
-            r#where: Some("document".into()),
+            place: Some(Place::Document),
             language: Some("en".into()),
             cmp: None,
             text: Some(FIRST_TEXT.into()),
+            blocks_page: false,
+            surfaces: 1,
         },
-        first_layer: FirstLayer { accept: true, refuse: false, settings: true, close: false },
+        first_layer: FirstLayer { accept: true, settings: true, ..FirstLayer::default() },
         clicks: Clicks { accept: Some(1), refuse: Some(4), withdraw: None },
         search: evidence.search,
         preticked: vec![
@@ -112,13 +114,18 @@ pub fn document() -> Inspection {
             wire_visit("S2", &["_ttp", "choice", "x1", "_ga"], 58),
         ],
         findings: findings(),
-        evidence: Some(Bundle { bundle: "clips.example-20261122T101500Z.wacz".into(), sha256: "9f2c".repeat(16) }),
+        evidence: Some(Kept { bundle: "clips.example-20261122T101500Z.wacz".into(), sha256: "9f2c".repeat(16) }),
+        report: None,
         elapsed_s: 14.2,
+        questions: Vec::new(),
+        gaps: evidence.gaps.clone(),
+        other_viewports: Vec::new(),
+        environment: evidence.environment,
     }
 }
 
-const FIRST_TEXT: &str = "We use cookies to improve your experience on our services, to analyse traffic and to show you \
-     personalised ads. By choosing “Accept all” you agree to this. Cookies Policy Manage settings Accept all";
+const FIRST_TEXT: &str = "We use cookies to improve your experience on our services, to analyse traffic and to show \
+     you personalised ads. By choosing “Accept all” you agree to this. Cookies Policy Manage settings Accept all";
 const ACCEPT: [i32; 4] = [143, 708, 147, 42];
 const MANAGE: [i32; 4] = [40, 720, 103, 18];
 const ANALYTICS: [i32; 4] = [449, 188, 44, 24];
@@ -185,7 +192,8 @@ fn accept() -> Control {
 }
 
 fn manage() -> Control {
-    let control = control(4, "Manage settings", Role::Settings, MANAGE, look(Shape::Plain, [255; 3], [22, 24, 35], 14.0));
+    let control =
+        control(4, "Manage settings", Role::Settings, MANAGE, look(Shape::Plain, [255; 3], [22, 24, 35], 14.0));
     Control { nature: Nature::Link, ..control }
 }
 
@@ -287,7 +295,15 @@ fn visit(scenario: Scenario) -> VisitRecord {
 
 fn wire_visit(scenario: &str, cookies: &[&str], requests: u64) -> Visit {
     let all = [
-        ("_ttp", "clips.example", "first", Some(33_696_000.0), "advertising", Some(false), "Open Cookie Database: TikTok"),
+        (
+            "_ttp",
+            "clips.example",
+            "first",
+            Some(33_696_000.0),
+            "advertising",
+            Some(false),
+            "Open Cookie Database: TikTok",
+        ),
         ("choice", "clips.example", "first", Some(15_552_000.0), "consent", Some(true), "written by the choice"),
         ("x1", "cdn.partner.example", "third", None, "unknown", None, "nothing sufficient"),
         ("_ga", "clips.example", "first", Some(63_072_000.0), "audience", Some(false), "Open Cookie Database: Google"),
@@ -309,6 +325,7 @@ fn wire_visit(scenario: &str, cookies: &[&str], requests: u64) -> Visit {
     );
     Visit {
         scenario: scenario.into(),
+        name: None,
         cookies: cookies.collect(),
         storage: vec![Storage {
             kind: "local".into(),
@@ -318,8 +335,13 @@ fn wire_visit(scenario: &str, cookies: &[&str], requests: u64) -> Visit {
             exempt: Some(true),
             why: "a setting of the visitor".into(),
         }],
-        trackers: vec![Tracker { host: "analytics.tiktok.com".into(), requests: 2, why: "EasyPrivacy".into() }],
-        fingerprinting: vec![Fingerprinting {
+        trackers: vec![Tracker {
+            host: "analytics.tiktok.com".into(),
+            requests: 2,
+            why: "EasyPrivacy".into(),
+            class: "advertising".into(),
+        }],
+        fingerprinting: vec![Scan {
             api: "HTMLCanvasElement.toDataURL".into(),
             script: Some("https://analytics.tiktok.com/i18n/pixel/events.js".into()),
             egress: true,

@@ -5,7 +5,10 @@
 //! would read like an absence.
 
 use super::words;
-use crate::{evidence::Evidence, wire::{Inspection, Visit}};
+use crate::{
+    evidence::Evidence,
+    wire::{Inspection, Visit},
+};
 use std::collections::BTreeMap;
 use vigie_domain::{Scenario, record::VisitEnd};
 
@@ -100,8 +103,15 @@ pub struct Row {
 pub struct Cell {
     /// In a word or number.
     pub text: String,
-    /// For the style: `there`, `blocked`, `absent`, `unseen`.
+    /// For the style: `there`, `agreed` (there after an acceptance), `blocked`, `absent`, `unseen`.
     pub kind: &'static str,
+}
+
+impl Cell {
+    /// Returns whether the thing was there.
+    pub fn is_there(&self) -> bool {
+        matches!(self.kind, "there" | "agreed")
+    }
 }
 
 impl Table {
@@ -203,7 +213,11 @@ struct Gathering {
 
 impl Gathering {
     fn new(visits: &[Option<&Visit>]) -> Self {
-        Self { n_states: visits.len(), empty: visits.iter().map(|visit| absent(*visit)).collect(), drafts: BTreeMap::new() }
+        Self {
+            n_states: visits.len(),
+            empty: visits.iter().map(|visit| absent(*visit)).collect(),
+            drafts: BTreeMap::new(),
+        }
     }
 
     fn note(&mut self, key: Vec<String>, state: usize, cell: Cell, fresh: impl FnOnce() -> Draft) {
@@ -212,8 +226,9 @@ impl Gathering {
             draft.row.cells = self.empty.iter().map(|cell| Cell { text: cell.text.clone(), kind: cell.kind }).collect();
         }
         // Stored in one frame and refused in another: that it was stored weighs more.
-        if draft.row.cells[state].kind != "there" {
-            draft.row.cells[state] = cell;
+        if !draft.row.cells[state].is_there() {
+            let kind = if cell.is_there() && STATES[state].0 == Scenario::S2 { "agreed" } else { cell.kind };
+            draft.row.cells[state] = Cell { text: cell.text, kind };
         }
     }
 

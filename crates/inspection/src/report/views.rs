@@ -120,9 +120,9 @@ fn outcome(evidence: &Evidence, document: &Inspection) -> String {
         Outcome::Inspected => {
             let n_breaches = count(document, Verdict::Breach);
             match n_breaches {
-                0 => "The site was inspected. No test that could be made was failed.".to_owned(),
-                1 => "The site was inspected. There is one finding: one test was failed.".to_owned(),
-                n => format!("The site was inspected. There are {n} findings: {n} tests were failed."),
+                0 => "The site was inspected. No test that could be made gave rise to a finding.".to_owned(),
+                1 => "The site was inspected. One test gave rise to a finding.".to_owned(),
+                n => format!("The site was inspected. {n} tests gave rise to a finding each."),
             }
         }
         Outcome::Blocked => {
@@ -138,7 +138,7 @@ fn outcome(evidence: &Evidence, document: &Inspection) -> String {
 }
 
 fn count(document: &Inspection, verdict: Verdict) -> usize {
-    document.findings.iter().filter(|finding| finding.verdict == verdict).count()
+    document.findings.iter().filter(|finding| finding.verdict == verdict && findings::is_judged(finding)).count()
 }
 
 fn numbers(document: &Inspection) -> Vec<Number> {
@@ -146,16 +146,19 @@ fn numbers(document: &Inspection) -> Vec<Number> {
     let by_severity: Vec<String> = severities
         .into_iter()
         .filter_map(|severity| {
-            let of = |finding: &&vigie_domain::Finding| {
-                finding.verdict == Verdict::Breach && finding.severity == severity
-            };
+            let of =
+                |finding: &&vigie_domain::Finding| finding.verdict == Verdict::Breach && finding.severity == severity;
             let n = document.findings.iter().filter(of).count();
             (n > 0).then(|| format!("{n} {}", words::severity(severity)))
         })
         .collect();
     let n_breaches = count(document, Verdict::Breach);
     let n_conform = count(document, Verdict::Conform);
-    let breaches = if by_severity.is_empty() { "no test was failed".to_owned() } else { by_severity.join(", ") };
+    let breaches = if by_severity.is_empty() {
+        "nothing was seen that a test excludes".to_owned()
+    } else {
+        by_severity.join(", ")
+    };
     let number = |figure, title, meaning: &str, tone| Number { figure, title, meaning: meaning.to_owned(), tone };
     vec![
         number(n_breaches, if n_breaches == 1 { "breach" } else { "breaches" }, &breaches, "breach"),
@@ -171,7 +174,11 @@ fn short(evidence: &Evidence, document: &Inspection, paths: &Paths, stored: &Sto
     if let Some(first) = evidence.first_layer.first() {
         let language = first.surface.language.as_deref().map(|code| format!(" in {}", words::language(code)));
         let tool = first.surface.cmp.as_deref().map(|cmp| format!(", made with {cmp}"));
-        sentences.push(format!("A consent banner{} was shown{}.", language.unwrap_or_default(), tool.unwrap_or_default()));
+        sentences.push(format!(
+            "A consent banner{} was shown{}.",
+            language.unwrap_or_default(),
+            tool.unwrap_or_default()
+        ));
     } else {
         sentences.push("No consent banner was seen on the first page.".to_owned());
     }
@@ -186,11 +193,9 @@ fn short(evidence: &Evidence, document: &Inspection, paths: &Paths, stored: &Sto
             say(&paths.withdraw),
         ));
     }
-    for (scenario, when) in [
-        (Scenario::S0, "Before any choice"),
-        (Scenario::S1, "After refusing"),
-        (Scenario::S3, "After withdrawing"),
-    ] {
+    for (scenario, when) in
+        [(Scenario::S0, "Before any choice"), (Scenario::S1, "After refusing"), (Scenario::S3, "After withdrawing")]
+    {
         if let Some(state) = stored.state(scenario) {
             sentences.push(match (state.n_need_consent, state.n_trackers) {
                 (0, 0) => format!("{when}, nothing was seen that is known to need consent."),

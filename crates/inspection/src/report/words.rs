@@ -351,6 +351,9 @@ mod tests {
     #[test]
     fn a_long_address_keeps_its_ends() {
         let shown = address(&format!("https://example.org/{}end", "a".repeat(400)));
-        assert!(shown.starts_with("https://example.org/aaa") && shown.ends_with("aend") && shown.len() < 180, "{shown}");
+        assert!(
+            shown.starts_with("https://example.org/aaa") && shown.ends_with("aend") && shown.len() < 180,
+            "{shown}"
+        );
     }
 }
