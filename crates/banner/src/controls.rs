@@ -398,7 +398,7 @@ fn prominence(view: &View, control: &Control) -> f32 {
         Shape::Outlined => 2.0,
         Shape::Plain => 1.0,
     };
-    shape * control.look.fill_contrast.max(1.0) + control.look.area / view.page.viewport_rect().area().max(1.0)
+    shape * control.look.fill_contrast.max(1.0) + control.look.area / view.screen().area().max(1.0)
 }
 
 /// Returns a node without a label as a control whose role is unknown; for icons drawn with CSS.

@@ -34,12 +34,10 @@ pub fn detect(page: &PageSnapshot, lexicon: &Lexicon) -> Detection {
     let Candidates { surfaces: mut assessed, mut rejected } = candidates(&reader);
     // A surface of which nothing can be reached, with nothing of consent in front of it, is not what people see.
     let has_front = assessed.iter().any(|one| !is_behind(&reader, one));
+    let is_under_pop_up = rejected.iter().any(|one| is_shown_front(&reader, one));
     let mut hidden = Vec::new();
-    if has_front || !rejected.iter().any(|one| is_shown_front(&reader, one)) {
-        let (kept, dropped): (Vec<_>, Vec<_>) =
-            assessed.into_iter().partition(|one| !is_behind(&reader, one) || has_front);
-        assessed = kept;
-        hidden = dropped;
+    if !has_front && !is_under_pop_up {
+        (hidden, assessed) = assessed.into_iter().partition(|one| is_behind(&reader, one) && has_cover(&reader, one));
     }
     assessed.sort_by(|a, b| order(&reader, a).total_cmp(&order(&reader, b)));
     let surfaces: Vec<Surface> = assessed.into_iter().map(|one| surface(&reader, one)).collect();
@@ -112,6 +110,23 @@ fn is_behind(reader: &Reader, one: &Assessment) -> bool {
     covered > 0
 }
 
+/// Returns whether something opaque is painted over most of a surface: hit tests alone may err on zoomed pages.
+fn has_cover(reader: &Reader, one: &Assessment) -> bool {
+    let view = &reader.view;
+    let mine = view.visible(one.root);
+    let paint = |id: NodeId| view.node(id).layout.as_ref().map_or(0, |layout| layout.paint_order);
+    let front = one.controls.iter().map(|found| paint(found.control.node)).max().unwrap_or_else(|| paint(one.root));
+    let frame = view.node(one.root).frame;
+    view.order().iter().any(|&id| {
+        let is_other = view.node(id).frame == frame && !view.is_within(id, one.root) && !view.is_within(one.root, id);
+        is_other
+            && view.is_shown(id)
+            && paint(id) > front
+            && view.style(id).is_some_and(|style| style.background.alpha > 0.5 || style.background_image)
+            && view.visible(id).intersect(mine).area() > 0.6 * mine.area()
+    })
+}
+
 fn is_shown_front(reader: &Reader, one: &Assessment) -> bool {
     reader.view.is_on_screen(one.root) && hits(reader, one).any(|hit| hit == Hit::Reached)
 }
@@ -175,7 +190,7 @@ fn place(view: &View, id: NodeId) -> Place {
 /// Returns links of the page's own content that are on the screen, spread over it.
 fn page_links(reader: &Reader, surfaces: &[NodeId]) -> Vec<NodeId> {
     let view = &reader.view;
-    let viewport = view.page.viewport_rect();
+    let viewport = view.screen();
     let mut skip_until = 0;
     let mut links = Vec::new();
     for &id in view.order() {
@@ -208,7 +223,7 @@ fn contains(rect: Rect, x: f32, y: f32) -> bool {
 /// Returns the element that lies over the whole page behind a surface, without words of its own.
 fn backdrop(reader: &Reader, root: NodeId) -> Option<NodeId> {
     let view = &reader.view;
-    let viewport = view.page.viewport_rect();
+    let viewport = view.screen();
     let in_front_of = page_paint(reader, root);
     let root_bytes = view.text_bytes(root);
     view.order()
@@ -268,6 +283,6 @@ fn blocks_page(reader: &Reader, root: NodeId, rect: Rect, backdrop: Option<NodeI
     if tested.iter().filter(|&&hit| hit == Hit::Covered).count() >= 2 {
         return true;
     }
-    let viewport = view.page.viewport_rect();
+    let viewport = view.screen();
     backdrop.is_some() || rect.intersect(viewport).area() >= WHOLE_VIEWPORT * viewport.area()
 }

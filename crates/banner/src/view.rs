@@ -17,6 +17,9 @@ const LEAST_OPACITY: f32 = 0.1;
 /// Narrower or lower than this, a box is a trick of accessibility or tracking, not something seen.
 const LEAST_SIZE: f32 = 2.0;
 
+/// Below this width the browser acts as a phone's.
+const PHONE_WIDTH: f32 = 600.0;
+
 const EVERYWHERE: Rect = Rect { x: -1.0e6, y: -1.0e6, w: 2.0e6, h: 2.0e6 };
 const NOWHERE: Rect = Rect { x: 0.0, y: 0.0, w: 0.0, h: 0.0 };
 
@@ -130,7 +133,7 @@ impl<'a> View<'a> {
             w: page.content.0.max(page.viewport.0) + page.scroll.0 + 1.0,
             h: 1.0e6,
         };
-        let viewport = page.viewport_rect();
+        let viewport = self.screen();
         let flow = Clip { hard: reach, now: viewport };
         Clips { flow, positioned: flow, fixed: Clip { hard: viewport, now: viewport } }
     }
@@ -360,9 +363,20 @@ impl<'a> View<'a> {
         self.node(id).hit == Some(Hit::Covered)
     }
 
+    /// Returns the part of the page that fixed elements are placed in.
+    ///
+    /// On phones a page that is too wide is laid out in a wider and higher viewport, of the same proportions, which one
+    /// pans over or zooms out to; elsewhere it is the viewport.
+    pub fn screen(&self) -> Rect {
+        let page = self.page;
+        let is_phone = page.viewport.0 < PHONE_WIDTH;
+        let scale = if is_phone { (page.content.0 / page.viewport.0.max(1.0)).clamp(1.0, 4.0) } else { 1.0 };
+        Rect { x: 0.0, y: 0.0, w: page.viewport.0 * scale, h: page.viewport.1 * scale }
+    }
+
     /// Returns which share of the viewport the visible part of a node takes, 0 to 1.
     pub fn share_of_viewport(&self, id: NodeId) -> f32 {
-        self.visible(id).area() / self.page.viewport_rect().area().max(1.0)
+        self.visible(id).area() / self.screen().area().max(1.0)
     }
 
     /// Iterates over the parts of an element's `id` and `class`, folded, split at case and signs.
