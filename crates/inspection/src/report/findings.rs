@@ -219,7 +219,8 @@ fn reference_view(evidence: &Evidence, reference: &EvidenceRef, again: bool, gal
     let visit = evidence.visit_named(&reference.visit);
     let event = reference.event.and_then(|n| visit?.events.iter().find(|event| event.n == n));
     let number = reference.event.map_or_else(String::new, |n| format!(", event {n}"));
-    let time = event.map_or_else(String::new, |event| format!(", {:.1} s after its start", event.at_ms as f64 / 1000.0));
+    let time =
+        event.map_or_else(String::new, |event| format!(", {:.1} s after its start", event.at_ms as f64 / 1000.0));
     let place = format!("Visit {}{number}{time}", reference.visit);
     let viewport = visit.map_or(evidence.environment.viewport, |visit| visit.viewport);
     let what = reference.what.clone().unwrap_or_default();
