@@ -180,7 +180,7 @@ pub(crate) fn controls_in(
     let nodes = control_nodes(reader, root, language);
     let mut found: Vec<Found> =
         nodes.into_iter().filter(|&id| !is_taken(id)).filter_map(|id| describe(reader, id, language)).collect();
-    settle(view, &mut found, switches);
+    settle(reader, &mut found, switches, language);
     found
 }
 
@@ -258,6 +258,7 @@ fn role_of(reader: &Reader, id: NodeId, label: &Label, language: Option<Lang>) -
             Class::Policy if !away && !names_a_policy(reader, &label.text, language) => {
                 (Role::Settings, 0.5, true, class)
             }
+            Class::OnlyNecessary if is_expander => (Role::Settings, 0.4, true, None),
             Class::Settings if is_expander && reading.further > 0 => (role, 0.5, true, class),
             _ => (role, reading.confidence, reading.vague, class),
         };
@@ -358,7 +359,8 @@ fn is_language_name(label: &str) -> bool {
 }
 
 /// Settles what only the whole surface can tell: which of several controls accepts, and what the unknown ones may be.
-fn settle(view: &View, found: &mut [Found], switches: &[Switch]) {
+fn settle(reader: &Reader, found: &mut [Found], switches: &[Switch], language: Option<Lang>) {
+    let view = &reader.view;
     let has = |found: &[Found], wanted: &dyn Fn(&Found) -> bool| found.iter().any(wanted);
     let is_real_accept = |one: &Found| one.control.role == Role::AcceptAll && one.class != Some(Class::Acknowledge);
     let has_accept = has(found, &is_real_accept);
@@ -375,6 +377,15 @@ fn settle(view: &View, found: &mut [Found], switches: &[Switch]) {
         };
         control.vague = has_accept && !is_selectable;
     }
+    // "Necessary cookies" refuses the rest where it stands beside "accept"; in a list of purposes it is a heading.
+    let refuses =
+        has(found, &|one| matches!(one.class, Some(Class::Refuse | Class::RefuseAll)) && one.control.confidence >= 0.6);
+    for one in found.iter_mut().filter(|one| one.class == Some(Class::OnlyNecessary)) {
+        if (refuses || !switches.is_empty()) && names_only_a_purpose(reader, &one.control.label, language) {
+            (one.control.role, one.control.confidence, one.control.vague) = (Role::Settings, 0.4, true);
+            one.class = None;
+        }
+    }
     // Nothing is known to accept, refuse or save: the most prominent button is what the surface wants pressed.
     let is_decided =
         has(found, &|one| matches!(one.control.role, Role::AcceptAll | Role::RefuseAll | Role::SaveSelection));
@@ -389,6 +400,16 @@ fn settle(view: &View, found: &mut [Found], switches: &[Switch]) {
             one.control.confidence = 0.3;
         }
     }
+}
+
+/// Returns whether all words of a label belong to the name of a purpose, as in "necessary cookies".
+fn names_only_a_purpose(reader: &Reader, label: &str, language: Option<Lang>) -> bool {
+    let words = Words::new(label);
+    let languages = crate::describe::languages(reader, language);
+    let mut named = vec![false; words.len()];
+    reader.lexicon.purposes_in(&words, &languages, |start, end, _| named[start..end].fill(true));
+    reader.lexicon.subjects_in(&words, |at, _| named[at] = true);
+    named.iter().all(|&is_so| is_so)
 }
 
 /// Returns how much a control draws the eye; only for comparing.

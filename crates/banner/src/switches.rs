@@ -349,13 +349,20 @@ fn row_of_pair(reader: &Reader, first: NodeId, second: NodeId, root: NodeId) -> 
     None
 }
 
+/// Returns the text of a row without its buttons and links.
 fn text_without(view: &View, row: NodeId, buttons: &[NodeId]) -> String {
     let mut text = String::new();
+    let mut skip_until = 0;
     for id in view.subtree(row) {
-        let is_in_button = buttons.iter().any(|&button| view.is_within(id, button));
-        if view.node(id).kind == NodeKind::Text && view.is_shown(id) && !is_in_button {
+        if view.place(id) < skip_until {
+            continue;
+        }
+        let node = view.node(id);
+        if buttons.contains(&id) || crate::marks::is_hard_control(node) {
+            skip_until = view.range(id).end;
+        } else if node.kind == NodeKind::Text && view.is_shown(id) {
             text.push(' ');
-            text.push_str(&view.node(id).text);
+            text.push_str(&node.text);
         }
     }
     crate::text::fold_spaces(&text)

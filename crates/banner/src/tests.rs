@@ -375,6 +375,37 @@ div[role=dialog] @fixed 300,100,700,500 bg=ffffff
 }
 
 #[test]
+fn a_heading_in_a_list_of_purposes_refuses_nothing() {
+    check(
+        "en",
+        r#"
+div[role=dialog] @fixed 300,100,700,500 bg=ffffff
+  h2 "Manage your cookies"
+  button "Accept all" 310,150,100,30
+  button "Reject all" 420,150,100,30
+  button "Necessary cookies" 310,200,200,30
+  button "Save" 310,250,80,30
+"#,
+        &[
+            ("Accept all", Role::AcceptAll),
+            ("Reject all", Role::RefuseAll),
+            ("Necessary cookies", Role::Settings),
+            ("Save", Role::SaveSelection),
+        ],
+    );
+    check(
+        "en",
+        r#"
+div @fixed 0,668,1366,100 bg=ffffff
+  p "We use cookies for statistics."
+  button "Accept all" 310,700,100,30
+  button "Necessary cookies" 420,700,200,30
+"#,
+        &[("Accept all", Role::AcceptAll), ("Necessary cookies", Role::RefuseAll)],
+    );
+}
+
+#[test]
 fn ways_back_are_ranked() {
     let (page, detection) = found(
         "en",
