@@ -175,7 +175,6 @@ pub(crate) fn controls_in(
     switches: &[Switch],
     used: &[NodeId],
 ) -> Vec<Found> {
-    let view = &reader.view;
     let is_taken = |id: NodeId| used.contains(&id) || switches.iter().any(|switch| switch.click == id);
     let nodes = control_nodes(reader, root, language);
     let mut found: Vec<Found> =

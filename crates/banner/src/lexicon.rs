@@ -1,8 +1,8 @@
 //! The phrases of consent, per language: what controls, purposes, notices and decoys are called.
 //!
 //! The data are files (`data/lexicon/*.toml`), embedded when the program is built. Here they are compiled once into
-//! indexes that are asked for every label and every text. How a label is read is in [`crate::reading`], what a language's
-//! text looks like in [`crate::language`].
+//! indexes that are asked for every label and every text. How a label is read is in `reading`, what a language's text
+//! looks like in `language`.
 //!
 //! The surprise: all languages are tried at once, since pages mix them; the language of the surface only settles ties.
 

@@ -3,8 +3,8 @@
 //! Pure: a [`vigie_domain::PageSnapshot`] goes in, a [`model::Detection`] comes out, the same today and in ten years.
 //! No site and no consent tool is known by name: evidence is words of the [`Lexicon`], what is drawn, and structure.
 //!
-//! In reading order: [`view`] says what a person sees, [`marks`] counts signs of consent over the page, [`candidates`]
-//! says where a surface may be, [`assess`] whether it is one, [`controls`] and [`switches`] what is in it.
+//! In reading order: `view` says what a person sees, `marks` counts signs of consent over the page, `candidates` says
+//! where a surface may be, `assess` whether it is one, `controls` and `switches` what is in it.
 
 mod text;
 

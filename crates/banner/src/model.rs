@@ -189,7 +189,8 @@ pub struct Surface {
     pub text: String,
     /// The consent tool, if it is a known one (lower case, for instance `klaro`).
     pub cmp: Option<String>,
-    /// Whether it keeps the rest of the page from being used: a backdrop over it, `inert`, or no scrolling with all covered.
+    /// Whether it keeps the rest of the page from being used: a backdrop over it, `inert`, or no scrolling with all
+    /// covered.
     pub blocks_page: bool,
     /// The backdrop's node, if there is one.
     pub backdrop: Option<NodeId>,
@@ -210,7 +211,8 @@ pub struct Surface {
 pub struct Rejected {
     /// Its outermost node.
     pub root: NodeId,
-    /// Why it is none, in words: `newsletter`, `log-in`, `age gate`, `pay wall`, `article`, `no choice or notice in it`.
+    /// Why it is none, in words: `newsletter`, `log-in`, `age gate`, `pay wall`, `article`, `covered`, `no choice or
+    /// notice in it`.
     pub why: String,
 }
 

@@ -253,6 +253,7 @@ fn row_text(reader: &Reader, id: NodeId, root: NodeId, is_one_of_a_group: bool) 
 }
 
 fn shorten(text: &str) -> String {
+    let text = text.trim_end_matches([' ', '-', '–', '—', ':', '|', '·']);
     match text.char_indices().nth(LABEL_CHARS) {
         None => text.to_owned(),
         Some((end, _)) => {
