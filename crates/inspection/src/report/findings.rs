@@ -209,9 +209,9 @@ fn finding_view(evidence: &Evidence, finding: &Finding, gallery: &mut Gallery<'_
         certainty_short: words::certainty_short(finding.certainty),
         evidence: references,
         more,
-        test: rule.test.clone(),
+        test: words::quotes(&rule.test),
         ours: rule.ours.as_deref().map(words::sentence),
-        sources: finding.sources.clone(),
+        sources: finding.sources.iter().map(|source| words::quotes(source)).collect(),
     }
 }
 
@@ -223,7 +223,7 @@ fn reference_view(evidence: &Evidence, reference: &EvidenceRef, again: bool, gal
         event.map_or_else(String::new, |event| format!(", {:.1} s after its start", event.at_ms as f64 / 1000.0));
     let place = format!("Visit {}{number}{time}", reference.visit);
     let viewport = visit.map_or(evidence.environment.viewport, |visit| visit.viewport);
-    let what = reference.what.clone().unwrap_or_default();
+    let what = words::quotes(reference.what.as_deref().unwrap_or_default());
     let alt = if what.is_empty() { format!("From visit {}.", reference.visit) } else { words::sentence(&what) };
     let shot = reference.picture.as_ref().filter(|_| !again).and_then(|path| match reference.crop {
         Some(crop) => gallery.part(path, viewport, crop, &alt).or_else(|| gallery.whole(path, viewport, None, &alt)),

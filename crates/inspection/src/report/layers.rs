@@ -6,10 +6,12 @@ use super::{
 };
 use crate::evidence::{Effect, Evidence, SurfaceView, Tried};
 use vigie_banner::model::{Control, Look, Role, Statements, Surface, Switch};
-use vigie_domain::{Layer, Rect, page::Rgba};
+use vigie_domain::{Layer, Rect, Scenario, page::Rgba, record::EventKind};
 
 /// Everything about the banner's layers.
 pub struct Layers {
+    /// Where no banner was seen: the page as it was then.
+    pub page: Option<Shot>,
     /// The layers, the first display first.
     pub seen: Vec<LayerView>,
     /// Accept and refuse, compared.
@@ -131,6 +133,7 @@ pub struct Screen {
 /// Returns the view of the layers.
 pub fn view(evidence: &Evidence, gallery: &mut Gallery<'_>) -> Layers {
     let n_first = evidence.first_layer.len();
+    let all_empty = n_first == 0 && evidence.further_layers.is_empty();
     let first = evidence.first_layer.iter().enumerate().map(|(index, seen)| {
         let title = if n_first > 1 {
             format!("First layer, surface {} of {n_first}", index + 1)
@@ -143,6 +146,7 @@ pub fn view(evidence: &Evidence, gallery: &mut Gallery<'_>) -> Layers {
         evidence.further_layers.iter().map(|seen| (words::sentence_start(&words::layer(seen.layer)), seen, false));
     let all: Vec<_> = first.chain(further).collect();
     Layers {
+        page: if all_empty { bare_page(evidence, gallery) } else { None },
         seen: all.into_iter().map(|(title, seen, main)| layer(evidence, gallery, title, seen, main)).collect(),
         looks: looks(evidence, gallery),
         passive: evidence
@@ -156,6 +160,16 @@ pub fn view(evidence: &Evidence, gallery: &mut Gallery<'_>) -> Layers {
             .collect(),
         screens: screens(evidence, gallery),
     }
+}
+
+/// Returns the picture of the untouched page: that there is no banner on it can be checked by eye.
+fn bare_page(evidence: &Evidence, gallery: &mut Gallery<'_>) -> Option<Shot> {
+    let visit = evidence.visit(Scenario::S0)?;
+    let path = visit.events.iter().rev().find_map(|event| match &event.kind {
+        EventKind::Picture { path } => Some(path),
+        _ => None,
+    })?;
+    gallery.whole(path, visit.viewport, None, "The page before any input; no consent banner was seen on it.")
 }
 
 fn layer(evidence: &Evidence, gallery: &mut Gallery<'_>, title: String, seen: &SurfaceView, main: bool) -> LayerView {

@@ -154,6 +154,8 @@ fn steps(evidence: &Evidence, gallery: &mut Gallery<'_>, found: &ChoicePath) -> 
     let viewport = evidence.visit_named(&found.visit).map_or(evidence.environment.viewport, |visit| visit.viewport);
     let mut views = Vec::with_capacity(found.steps.len());
     for (index, step) in found.steps.iter().enumerate() {
+        let next = found.steps.get(index + 1).and_then(|next| next.before.as_ref());
+        let shown_next = step.after.as_ref().zip(next).is_some_and(|(after, next)| gallery.are_same(after, next));
         let mut missing = Vec::new();
         let act = words::act(step.act).to_lowercase();
         let mut show = |path: &Option<String>, outline, alt: &str| {
@@ -166,12 +168,8 @@ fn steps(evidence: &Evidence, gallery: &mut Gallery<'_>, found: &ChoicePath) -> 
         };
         let alt = format!("The page before step {}: {act} “{}”, outlined.", index + 1, step.label);
         let before = show(&step.before, Some(step.rect), &alt);
-        let next = found.steps.get(index + 1).and_then(|next| next.before.as_ref());
-        let after = if step.after.is_some() && step.after.as_ref() == next {
-            None
-        } else {
-            show(&step.after, None, &format!("The page after step {}.", index + 1))
-        };
+        let after =
+            if shown_next { None } else { show(&step.after, None, &format!("The page after step {}.", index + 1)) };
         views.push(Step {
             number: index + 1,
             act: words::act(step.act),

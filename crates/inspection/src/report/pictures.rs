@@ -2,7 +2,8 @@
 //!
 //! The files are unaltered evidence. They stand once in the page as `<image>` definitions, byte for byte, and every
 //! place that shows one refers to it by an SVG `<use>`; the outline around a control is drawn over it, and a crop is
-//! a `viewBox`. So a report with fifty references to ten pictures holds ten pictures.
+//! a `viewBox`. So a report with fifty references to ten pictures holds ten pictures, and files with the same bytes are
+//! one picture with several paths.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use sha2::{Digest, Sha256};
@@ -12,8 +13,8 @@ use std::{collections::BTreeMap, fmt::Write};
 pub struct Picture {
     /// Its number in the page, from 1.
     pub number: usize,
-    /// Its path in the evidence.
-    pub path: String,
+    /// Its paths in the evidence: files with the same bytes are one picture.
+    pub paths: Vec<String>,
     /// Width in its own pixels.
     pub width: u32,
     /// Height in its own pixels.
@@ -119,6 +120,12 @@ impl<'a> Gallery<'a> {
         })
     }
 
+    /// Returns whether both are there and are the same picture, byte for byte.
+    pub fn are_same(&mut self, one: &str, other: &str) -> bool {
+        let (one, other) = (self.number(one), self.number(other));
+        one.is_some() && one == other
+    }
+
     fn number(&mut self, path: &str) -> Option<(usize, u32, u32)> {
         if !self.numbers.contains_key(path) {
             let number = (self.read)(path).and_then(|bytes| self.keep(path, &bytes));
@@ -131,14 +138,18 @@ impl<'a> Gallery<'a> {
 
     fn keep(&mut self, path: &str, bytes: &[u8]) -> Option<usize> {
         let (width, height) = png_size(bytes)?;
-        let number = self.pictures.len() + 1;
         let sha256 = Sha256::digest(bytes).iter().fold(String::new(), |mut text, byte| {
             let _ = write!(text, "{byte:02x}");
             text
         });
+        if let Some(known) = self.pictures.iter_mut().find(|picture| picture.sha256 == sha256) {
+            known.paths.push(path.to_owned());
+            return Some(known.number);
+        }
+        let number = self.pictures.len() + 1;
         self.pictures.push(Picture {
             number,
-            path: path.to_owned(),
+            paths: vec![path.to_owned()],
             width,
             height,
             size: super::words::bytes(bytes.len()),
@@ -203,6 +214,15 @@ mod tests {
         assert!(gallery.part("a.png", (1366, 768), [10, 10, 50, 20], "").is_some());
         assert!(gallery.whole("b.png", (1366, 768), None, "").is_none());
         assert_eq!(gallery.pictures.len(), 1);
+    }
+
+    #[test]
+    fn files_with_the_same_bytes_are_one_picture() {
+        let read = |path: &str| Some(head(if path == "c.png" { 390 } else { 1366 }, 768));
+        let mut gallery = Gallery::new(&read);
+        assert!(gallery.are_same("a.png", "b.png") && !gallery.are_same("b.png", "c.png"));
+        assert_eq!(gallery.pictures[0].paths, ["a.png", "b.png"]);
+        assert_eq!(gallery.pictures.len(), 2);
     }
 
     #[test]

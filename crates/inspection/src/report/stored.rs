@@ -276,11 +276,11 @@ fn cookies(visits: &[Option<&Visit>]) -> Table {
                     place: format!("{}{path}", cookie.domain),
                     remark: format!("{} party{hidden}", cookie.party),
                     class: cookie.class.clone(),
-                    why: cookie.why.clone(),
+                    why: words::quotes(&cookie.why),
                     consent: "",
                     tone: "",
                     lifetime: String::new(),
-                    set_by: cookie.set_by.as_deref().map_or_else(|| "not seen".to_owned(), words::address),
+                    set_by: cookie.set_by.as_deref().map_or_else(|| "not seen".to_owned(), words::short_address),
                     cells: Vec::new(),
                 },
                 exempt: cookie.exempt,
@@ -314,7 +314,7 @@ fn storage(visits: &[Option<&Visit>]) -> Table {
                     place: item.origin.clone(),
                     remark: kind.to_owned(),
                     class: item.class.clone(),
-                    why: item.why.clone(),
+                    why: words::quotes(&item.why),
                     consent,
                     tone,
                     lifetime: lifetime.to_owned(),
@@ -335,7 +335,7 @@ fn trackers(visits: &[Option<&Visit>]) -> Table {
         for tracker in visit.iter().flat_map(|visit| &visit.trackers) {
             let cell = there(words::count(tracker.requests as usize, "request", "requests"));
             gathering.note(vec![tracker.host.clone()], state, cell, || Draft {
-                row: plain(tracker.host.clone(), String::new(), tracker.why.clone()),
+                row: plain(tracker.host.clone(), String::new(), words::quotes(&tracker.why)),
                 exempt: Some(false),
                 lifetime_s: None,
             });
@@ -348,7 +348,7 @@ fn scans(visits: &[Option<&Visit>]) -> Table {
     let mut gathering = Gathering::new(visits);
     for (state, visit) in visits.iter().enumerate() {
         for scan in visit.iter().flat_map(|visit| &visit.fingerprinting) {
-            let script = scan.script.as_deref().map_or_else(|| "script not known".to_owned(), words::address);
+            let script = scan.script.as_deref().map_or_else(|| "script not known".to_owned(), words::short_address);
             let cell = there(if scan.egress { "used, then a request left" } else { "used" });
             gathering.note(vec![scan.api.clone(), script.clone()], state, cell, || Draft {
                 row: plain(scan.api.clone(), script, String::new()),

@@ -72,11 +72,32 @@ pub fn address(url: &str) -> String {
     format!("{head} … {tail}")
 }
 
-/// Returns a text with a capital first letter and a full stop.
+/// Returns an address for a narrow column: what follows the path is left out.
+pub fn short_address(url: &str) -> String {
+    let end = url.find(['?', '#']).unwrap_or(url.len());
+    let more = if end < url.len() { "?…" } else { "" };
+    format!("{}{more}", address(&url[..end]))
+}
+
+/// Returns a text with the names it holds between backticks, as our messages do, in quotation marks.
+pub fn quotes(text: &str) -> String {
+    if text.matches('`').count() % 2 == 1 {
+        return text.to_owned();
+    }
+    text.split('`').enumerate().fold(String::with_capacity(text.len()), |mut said, (index, part)| {
+        if index > 0 {
+            said.push(if index % 2 == 1 { '“' } else { '”' });
+        }
+        said.push_str(part);
+        said
+    })
+}
+
+/// Returns a text with a capital first letter, a full stop, and names in quotation marks.
 pub fn sentence(text: &str) -> String {
-    let text = text.trim();
+    let text = quotes(text.trim());
     let stop = if text.is_empty() || text.ends_with(['.', '?', '!', '…']) { "" } else { "." };
-    format!("{}{stop}", sentence_start(text))
+    format!("{}{stop}", sentence_start(&text))
 }
 
 /// Returns a text with a capital first letter.
@@ -346,6 +367,12 @@ mod tests {
         assert_eq!(said(730.0), "2 years");
         assert_eq!(said(913.0), "2.5 years");
         assert_eq!(lifetime(Some(f64::NAN)), "not known");
+    }
+
+    #[test]
+    fn names_between_backticks_are_quoted() {
+        assert_eq!(sentence("`Save` and `Deny` stand there"), "“Save” and “Deny” stand there.");
+        assert_eq!(sentence("a lone ` stays"), "A lone ` stays.");
     }
 
     #[test]
