@@ -344,6 +344,7 @@ impl Lexicon {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fmt::Write as _;
 
     #[test]
     fn every_bundled_file_is_a_lexicon() {
@@ -366,5 +367,25 @@ mod tests {
             known(&file.statements, &STATEMENTS.map(|(_, key)| key));
             known(&file.decoys, &DECOYS.map(|(_, key)| key));
         }
+    }
+
+    #[test]
+    fn each_phrase_is_read_as_what_its_file_says() {
+        let lexicon = Lexicon::bundled();
+        let mut wrong = String::new();
+        for (_, content) in FILES {
+            let file: File = toml::from_str(content).expect("a lexicon");
+            for (class, key) in Class::ALL {
+                for phrase in file.controls.get(key).into_iter().flatten().filter(|phrase| !phrase.contains('*')) {
+                    // "Update my choices" both saves and reopens: where it stands decides.
+                    let places = file.controls.values().filter(|phrases| phrases.contains(phrase)).count();
+                    let read = lexicon.classify_label(phrase, Some(&file.language));
+                    if places == 1 && read.map(|found| found.0) != Some(class.role()) {
+                        writeln!(wrong, "{}: {key} `{phrase}` read as {read:?}", file.language).expect("a string");
+                    }
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "{wrong}");
     }
 }

@@ -1,9 +1,9 @@
 //! Small pages for tests, written as indented lines.
 //!
 //! A line is a tag with `#id`, `.class` and `[key=value]`, then in any order: `"text"`; `@fixed`, `@absolute`,
-//! `@sticky`; a box as `x,y,w,h`; and the words `hidden` (not rendered), `invisible`, `pointer`, `click`, `checked`, `covered`,
-//! `reached`, `inline`, `clips`, `scrolls`, `bg=rrggbb`, `bg=rrggbb/alpha`, `color=rrggbb`, `opacity=0.5`, `border`,
-//! `shadow` (a shadow root under it), `frame` (an `iframe` with its own document).
+//! `@sticky`; a box as `x,y,w,h`; and the words `hidden` (not rendered), `invisible`, `pointer`, `click`, `checked`,
+//! `covered`, `reached`, `inline`, `clips`, `scrolls`, `bg=rrggbb`, `bg=rrggbb/alpha`, `color=rrggbb`, `opacity=0.5`,
+//! `border`, `shadow` (a shadow root under it), `frame` (an `iframe` with its own document).
 //!
 //! Boxes that are not given are stacked: below the element before, as wide as the parent, 30 pixels high.
 
