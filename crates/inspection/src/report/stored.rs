@@ -1,8 +1,8 @@
 //! What was stored and sent, thing by thing, in each of four states: before a choice, after refusing, after accepting,
 //! after withdrawing.
 //!
-//! A state whose visit was not played, or did not come to its end, is marked so in every row: an empty cell there
-//! would read like an absence.
+//! Only states whose visit was played have a column, and the others are named: an empty cell would read like an
+//! absence. A visit that broke off is marked in the column's head.
 
 use super::words;
 use crate::{
@@ -25,8 +25,10 @@ const ROWS_AT_ONCE: usize = 40;
 
 /// Everything that was stored and sent.
 pub struct Stored {
-    /// The columns.
+    /// The columns: states that were observed.
     pub states: Vec<State>,
+    /// States that were not, as a clause; empty if all were.
+    pub unobserved: String,
     /// Counts for each state.
     pub totals: Vec<Total>,
     /// Cookies.
@@ -47,11 +49,9 @@ pub struct State {
     pub title: &'static str,
     /// The same inside a sentence.
     pub clause: &'static str,
-    /// Whether it can be read: the visit was played.
-    pub observed: bool,
-    /// What is to be known about it, if anything: not played, or broke off.
-    pub remark: String,
-    /// Things that need consent and were stored; hosts of trackers asked. For sentences.
+    /// `broke off`, if it did; else empty.
+    pub remark: &'static str,
+    /// Things that need consent and were stored.
     pub n_need_consent: usize,
     /// Hosts of trackers that were asked for something.
     pub n_trackers: usize,
@@ -63,8 +63,8 @@ pub struct Total {
     pub what: &'static str,
     /// Whether the line is about what needs consent.
     pub weighty: bool,
-    /// One for each state; `None` where it was not observed.
-    pub counts: Vec<Option<usize>>,
+    /// One for each state.
+    pub counts: Vec<usize>,
 }
 
 /// Rows of one kind.
@@ -103,7 +103,7 @@ pub struct Row {
 pub struct Cell {
     /// In a word or number.
     pub text: String,
-    /// For the style: `there`, `agreed` (there after an acceptance), `blocked`, `absent`, `unseen`.
+    /// For the style: `there`, `agreed` (there after an acceptance), `blocked`, `absent`.
     pub kind: &'static str,
 }
 
@@ -139,18 +139,31 @@ impl Table {
 impl Stored {
     /// Returns a state by its scenario.
     pub fn state(&self, scenario: Scenario) -> Option<&State> {
-        self.states.iter().find(|state| state.code == scenario.to_string() && state.observed)
+        self.states.iter().find(|state| state.code == scenario.to_string())
     }
 }
 
 /// Returns the view of what was stored and sent.
 pub fn view(evidence: &Evidence, document: &Inspection) -> Stored {
-    let visits: Vec<Option<&Visit>> = STATES
-        .iter()
-        .map(|(scenario, ..)| document.visits.iter().find(|visit| visit.scenario == scenario.to_string()))
-        .collect();
+    let mut states = Vec::new();
+    let mut visits = Vec::new();
+    let mut unobserved = Vec::new();
+    for (scenario, title, clause) in STATES {
+        let code = scenario.to_string();
+        match document.visits.iter().find(|visit| visit.scenario == code) {
+            Some(visit) => {
+                let broke_off = evidence.visit(scenario).is_some_and(|record| record.end != VisitEnd::Completed);
+                let remark = if broke_off { "broke off" } else { "" };
+                let n_need_consent = n_stored(visit, Some(false));
+                states.push(State { code, title, clause, remark, n_need_consent, n_trackers: visit.trackers.len() });
+                visits.push(visit);
+            }
+            None => unobserved.push(format!("{clause} ({code})")),
+        }
+    }
     Stored {
-        states: STATES.iter().zip(&visits).map(|(state, visit)| column(evidence, *state, *visit)).collect(),
+        states,
+        unobserved: unobserved.join(", "),
         totals: totals(&visits),
         cookies: cookies(&visits),
         storage: storage(&visits),
@@ -159,34 +172,16 @@ pub fn view(evidence: &Evidence, document: &Inspection) -> Stored {
     }
 }
 
-fn column(evidence: &Evidence, state: (Scenario, &'static str, &'static str), visit: Option<&Visit>) -> State {
-    let (scenario, title, clause) = state;
-    let remark = match (visit, evidence.visit(scenario).map(|record| &record.end)) {
-        (None, _) => "not observed",
-        (Some(_), Some(VisitEnd::Completed) | None) => "",
-        (Some(_), Some(_)) => "broke off",
-    };
-    State {
-        code: scenario.to_string(),
-        title,
-        clause,
-        observed: visit.is_some(),
-        remark: remark.to_owned(),
-        n_need_consent: visit.map_or(0, |visit| n_stored(visit, Some(false))),
-        n_trackers: visit.map_or(0, |visit| visit.trackers.len()),
-    }
-}
-
 fn n_stored(visit: &Visit, exempt: Option<bool>) -> usize {
     let cookies = visit.cookies.iter().filter(|cookie| cookie.blocked.is_none() && cookie.exempt == exempt).count();
     cookies + visit.storage.iter().filter(|item| item.exempt == exempt).count()
 }
 
-fn totals(visits: &[Option<&Visit>]) -> Vec<Total> {
+fn totals(visits: &[&Visit]) -> Vec<Total> {
     let line = |what, weighty, count: &dyn Fn(&Visit) -> usize| Total {
         what,
         weighty,
-        counts: visits.iter().map(|visit| visit.map(count)).collect(),
+        counts: visits.iter().map(|visit| count(visit)).collect(),
     };
     vec![
         line("Stored, and needing consent", true, &|visit| n_stored(visit, Some(false))),
@@ -206,42 +201,31 @@ struct Draft {
 
 /// Gathers rows over the states: a thing is itself by its key, and what several visits say of it is joined.
 struct Gathering {
-    n_states: usize,
-    empty: Vec<Cell>,
+    /// For each state, whether it follows an acceptance.
+    agreed: Vec<bool>,
     drafts: BTreeMap<Vec<String>, Draft>,
 }
 
 impl Gathering {
-    fn new(visits: &[Option<&Visit>]) -> Self {
-        Self {
-            n_states: visits.len(),
-            empty: visits.iter().map(|visit| absent(*visit)).collect(),
-            drafts: BTreeMap::new(),
-        }
+    fn new(visits: &[&Visit]) -> Self {
+        let accepted = Scenario::S2.to_string();
+        Self { agreed: visits.iter().map(|visit| visit.scenario == accepted).collect(), drafts: BTreeMap::new() }
     }
 
     fn note(&mut self, key: Vec<String>, state: usize, cell: Cell, fresh: impl FnOnce() -> Draft) {
         let draft = self.drafts.entry(key).or_insert_with(fresh);
-        if draft.row.cells.len() != self.n_states {
-            draft.row.cells = self.empty.iter().map(|cell| Cell { text: cell.text.clone(), kind: cell.kind }).collect();
+        if draft.row.cells.is_empty() {
+            draft.row.cells = self.agreed.iter().map(|_| Cell { text: "–".to_owned(), kind: "absent" }).collect();
         }
         // Stored in one frame and refused in another: that it was stored weighs more.
         if !draft.row.cells[state].is_there() {
-            let kind = if cell.is_there() && STATES[state].0 == Scenario::S2 { "agreed" } else { cell.kind };
+            let kind = if cell.is_there() && self.agreed[state] { "agreed" } else { cell.kind };
             draft.row.cells[state] = Cell { text: cell.text, kind };
         }
     }
 
     fn table(self) -> Table {
         Table::of(self.drafts.into_values().map(|draft| draft.row).collect())
-    }
-}
-
-fn absent(visit: Option<&Visit>) -> Cell {
-    if visit.is_some() {
-        Cell { text: "–".to_owned(), kind: "absent" }
-    } else {
-        Cell { text: "not observed".to_owned(), kind: "unseen" }
     }
 }
 
@@ -257,11 +241,11 @@ fn consent(exempt: Option<bool>) -> (&'static str, &'static str) {
     }
 }
 
-fn cookies(visits: &[Option<&Visit>]) -> Table {
+fn cookies(visits: &[&Visit]) -> Table {
     let mut gathering = Gathering::new(visits);
-    for (state, cookie) in visits.iter().enumerate().flat_map(|(state, visit)| {
-        visit.iter().flat_map(move |visit| visit.cookies.iter().map(move |cookie| (state, cookie)))
-    }) {
+    let all =
+        visits.iter().enumerate().flat_map(|(state, visit)| visit.cookies.iter().map(move |cookie| (state, cookie)));
+    for (state, cookie) in all {
         let key = vec![cookie.name.clone(), cookie.domain.clone(), cookie.path.clone()];
         let cell = match &cookie.blocked {
             None => there("stored"),
@@ -296,10 +280,10 @@ fn cookies(visits: &[Option<&Visit>]) -> Table {
     gathering.table()
 }
 
-fn storage(visits: &[Option<&Visit>]) -> Table {
+fn storage(visits: &[&Visit]) -> Table {
     let mut gathering = Gathering::new(visits);
     for (state, visit) in visits.iter().enumerate() {
-        for item in visit.iter().flat_map(|visit| &visit.storage) {
+        for item in &visit.storage {
             let (kind, lifetime) = match item.kind.as_str() {
                 "session" => ("session storage", "until the tab is closed"),
                 "indexed-db" => ("IndexedDB", "until deleted"),
@@ -329,10 +313,10 @@ fn storage(visits: &[Option<&Visit>]) -> Table {
     gathering.table()
 }
 
-fn trackers(visits: &[Option<&Visit>]) -> Table {
+fn trackers(visits: &[&Visit]) -> Table {
     let mut gathering = Gathering::new(visits);
     for (state, visit) in visits.iter().enumerate() {
-        for tracker in visit.iter().flat_map(|visit| &visit.trackers) {
+        for tracker in &visit.trackers {
             let cell = there(words::count(tracker.requests as usize, "request", "requests"));
             gathering.note(vec![tracker.host.clone()], state, cell, || Draft {
                 row: plain(tracker.host.clone(), String::new(), words::quotes(&tracker.why)),
@@ -344,10 +328,10 @@ fn trackers(visits: &[Option<&Visit>]) -> Table {
     gathering.table()
 }
 
-fn scans(visits: &[Option<&Visit>]) -> Table {
+fn scans(visits: &[&Visit]) -> Table {
     let mut gathering = Gathering::new(visits);
     for (state, visit) in visits.iter().enumerate() {
-        for scan in visit.iter().flat_map(|visit| &visit.fingerprinting) {
+        for scan in &visit.fingerprinting {
             let script = scan.script.as_deref().map_or_else(|| "script not known".to_owned(), words::short_address);
             let cell = there(if scan.egress { "used, then a request left" } else { "used" });
             gathering.note(vec![scan.api.clone(), script.clone()], state, cell, || Draft {
