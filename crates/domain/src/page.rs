@@ -83,7 +83,8 @@ impl Rgba {
     /// Returns this colour laid over an opaque one.
     #[must_use]
     pub fn over(self, below: Self) -> Self {
-        let mix = |top: u8, bottom: u8| (f32::from(top) * self.alpha + f32::from(bottom) * (1.0 - self.alpha)).round() as u8;
+        let mix =
+            |top: u8, bottom: u8| (f32::from(top) * self.alpha + f32::from(bottom) * (1.0 - self.alpha)).round() as u8;
         let rgb = [0, 1, 2].map(|channel| mix(self.rgb[channel], below.rgb[channel]));
         Self { rgb, alpha: 1.0 }
     }

@@ -76,14 +76,18 @@ pub fn classify(evidence: &Evidence, classifier: &Classifier) -> Classified {
         evidence.visits.iter().map(|visit| Traffic::of(visit, page_of(visit, evidence), site, classifier)).collect();
 
     let mut hosts = TrackerHosts::default();
-    traffics.iter().for_each(|traffic| traffic.note(&mut hosts));
+    for traffic in &traffics {
+        traffic.note(&mut hosts);
+    }
     for (at, traffic) in traffics.iter_mut().enumerate() {
         // A first reading, for which nothing is known yet of what went where.
         let (cookies, storage) =
             profiles[at].classify(&profiles, at, &profile::Sent::default(), &chosen, &hosts, classifier);
         traffic.look_at_behaviour(&cookies, &storage, &evidence.visits[at], classifier);
     }
-    traffics.iter().for_each(|traffic| traffic.note(&mut hosts));
+    for traffic in &traffics {
+        traffic.note(&mut hosts);
+    }
 
     let visits = evidence.visits.iter().zip(traffics).enumerate().map(|(at, (visit, traffic))| {
         let sent = traffic.sent(&profiles[at]);

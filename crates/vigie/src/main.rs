@@ -1,2 +1,54 @@
-//! The command line.
-fn main() {}
+//! The command line: `vigie inspect`, `vigie demo`, `vigie doctor`.
+//!
+//! Standard output carries the answer, standard error everything else. Exit codes are those of CONTRACTS.md:
+//! 0 answered and nothing to report, 1 answered with a finding, 2 could not answer.
+
+mod arguments;
+mod demo;
+mod doctor;
+mod fault;
+mod inspect;
+mod keep;
+mod progress;
+
+use arguments::{Arguments, Command};
+use clap::Parser;
+use fault::Fault;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version are answers; anything else could not be understood.
+            let code = if error.use_stderr() { 2 } else { 0 };
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let answer = match runtime {
+        Ok(runtime) => {
+            let answer = runtime.block_on(run(&arguments));
+            // A thread that waits for a browser that is gone must not keep us.
+            runtime.shutdown_timeout(std::time::Duration::from_millis(200));
+            answer
+        }
+        Err(error) => Err(Fault::Runtime { why: error.to_string() }),
+    };
+    match answer {
+        Ok(code) => ExitCode::from(code),
+        Err(fault) => {
+            fault.print();
+            ExitCode::from(2)
+        }
+    }
+}
+
+async fn run(arguments: &Arguments) -> Result<u8, Fault> {
+    match &arguments.command {
+        Command::Inspect(options) => inspect::run(options, &arguments.common).await,
+        Command::Demo(options) => demo::run(options, &arguments.common).await,
+        Command::Doctor(options) => doctor::run(options, &arguments.common).await,
+    }
+}

@@ -66,12 +66,13 @@ pub(super) fn written_by_choice(evidence: &Evidence) -> Chosen {
     let (Some(refused), Some(accepted)) = (made(Scenario::S1), made(Scenario::S2)) else { return Chosen::default() };
     let untouched: Vec<&Sample> = evidence.visit(Scenario::S0).iter().flat_map(|visit| &visit.samples).collect();
     let in_s0_jar = |key: &(String, String)| {
-        untouched.iter().any(|sample| sample.cookies.iter().any(|cookie| cookie.name == key.0 && cookie.domain == key.1))
+        untouched
+            .iter()
+            .any(|sample| sample.cookies.iter().any(|cookie| cookie.name == key.0 && cookie.domain == key.1))
     };
     let in_s0_storage = |key: &(StorageKind, String, String)| {
-        let is_it = |item: &vigie_domain::record::StorageItem| {
-            item.kind == key.0 && item.origin == key.1 && item.key == key.2
-        };
+        let is_it =
+            |item: &vigie_domain::record::StorageItem| item.kind == key.0 && item.origin == key.1 && item.key == key.2;
         untouched.iter().any(|sample| sample.storage.iter().any(is_it))
     };
     Chosen {
@@ -93,7 +94,10 @@ fn new_with_choice(visit: &VisitRecord, choice: u64, site: &str) -> Option<Chose
         })
         .collect();
     let may_write = |writer: &Writer| {
-        writer.url().and_then(host_of).is_none_or(|host| party(&host, site) == Party::First || known_hosts.contains(&host))
+        writer
+            .url()
+            .and_then(host_of)
+            .is_none_or(|host| party(&host, site) == Party::First || known_hosts.contains(&host))
     };
     let written_otherwise = |wanted: &str| {
         visit.events.iter().any(|event| match &event.kind {
@@ -103,7 +107,8 @@ fn new_with_choice(visit: &VisitRecord, choice: u64, site: &str) -> Option<Chose
             _ => false,
         })
     };
-    let had = |name: &str, domain: &str| before.cookies.iter().any(|known| known.name == name && known.domain == domain);
+    let had =
+        |name: &str, domain: &str| before.cookies.iter().any(|known| known.name == name && known.domain == domain);
     let cookies = after
         .cookies
         .iter()

@@ -199,13 +199,15 @@ impl Profile {
 
     /// Iterates over storage entries: kind, origin, key, value.
     pub(super) fn storage(&self) -> impl Iterator<Item = (StorageKind, &str, &str, &str)> {
-        self.storage.iter().map(|((kind, origin, key), entry)| (*kind, origin.as_str(), key.as_str(), entry.value.as_str()))
+        self.storage
+            .iter()
+            .map(|((kind, origin, key), entry)| (*kind, origin.as_str(), key.as_str(), entry.value.as_str()))
     }
 
     fn read_samples(&mut self, visit: &VisitRecord) {
         let last = visit.samples.len().saturating_sub(1);
         for (at, sample) in visit.samples.iter().enumerate() {
-            let read_at = visit.started_at + SignedDuration::from_millis(sample.at_ms as i64);
+            let read_at = visit.started_at + SignedDuration::from_millis(sample.at_ms.cast_signed());
             for jar in &sample.cookies {
                 let key = CookieKey { name: jar.name.clone(), domain: jar.domain.clone(), path: jar.path.clone() };
                 let cookie = self.cookies.entry(key).or_insert_with(|| Cookie::in_jar(jar, read_at));
@@ -245,7 +247,7 @@ impl Profile {
         for event in &visit.events {
             let EventKind::CookieWritten { name, raw, writer, deleted } = &event.kind else { continue };
             let line = SetCookie::parse(raw);
-            let written_at = visit.started_at + SignedDuration::from_millis(event.at_ms as i64);
+            let written_at = visit.started_at + SignedDuration::from_millis(event.at_ms.cast_signed());
             let host = match writer {
                 Writer::Header { url } => host_of(url),
                 Writer::Script { .. } => event.document.as_deref().and_then(host_of),

@@ -40,7 +40,9 @@ impl SetCookie {
                     read.domain = (!domain.is_empty()).then_some(domain);
                 }
                 "path" => read.path = value.starts_with('/').then(|| value.to_owned()),
-                "max-age" => read.max_age_s = value.parse::<i64>().ok().map(|seconds| seconds as f64).or(read.max_age_s),
+                "max-age" => {
+                    read.max_age_s = value.parse::<i64>().ok().map(|seconds| seconds as f64).or(read.max_age_s)
+                }
                 "expires" => read.expires = date(value).or(read.expires),
                 _ => {}
             }
@@ -85,8 +87,7 @@ fn clock(token: &str) -> Option<(i8, i8, i8)> {
 }
 
 fn month_of(token: &str) -> Option<i8> {
-    const MONTHS: [&str; 12] =
-        ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+    const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
     let start = token.get(..3)?.to_ascii_lowercase();
     MONTHS.iter().position(|month| *month == start).map(|at| at as i8 + 1)
 }

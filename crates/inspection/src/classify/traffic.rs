@@ -8,7 +8,7 @@ use super::{
     profile::{CookieFact, Profile, Sent, StorageFact},
     set_cookie::SetCookie,
 };
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use vigie_domain::{
     VisitRecord,
     record::{EventKind, SentCookie, Writer},
@@ -133,9 +133,10 @@ impl Traffic {
             match &event.kind {
                 EventKind::Request { id, url, resource, initiator, body, .. } => {
                     let Some(host) = host_of(url).filter(|_| !url.starts_with("blob:")) else { continue };
-                    let document = event.document.as_deref().filter(|document| {
-                        host_of(document).is_some_and(|host| party(&host, site) == Party::First)
-                    });
+                    let document = event
+                        .document
+                        .as_deref()
+                        .filter(|document| host_of(document).is_some_and(|host| party(&host, site) == Party::First));
                     let document = document.unwrap_or(page).to_owned();
                     let matched = classifier
                         .request(url, &document, resource)
@@ -206,36 +207,39 @@ impl Traffic {
         let tells = |cookie: &&CookieFact| cookie.is.exempt != Some(true) && is_identifier(&cookie.value);
         let identifiers: Vec<&CookieFact> = cookies.iter().filter(tells).collect();
         let tokens = tokens_of(
-            identifiers.iter().map(|cookie| cookie.value.as_str()).chain(
-                storage.iter().filter(|item| item.is.exempt != Some(true)).map(|item| item.value.as_str()),
-            ),
+            identifiers
+                .iter()
+                .map(|cookie| cookie.value.as_str())
+                .chain(storage.iter().filter(|item| item.is.exempt != Some(true)).map(|item| item.value.as_str())),
         );
         // Addresses whose answers set a lasting identifier.
-        let mut setters: BTreeMap<&str, ()> = BTreeMap::new();
+        let mut setters: BTreeSet<&str> = BTreeSet::new();
         for event in &visit.events {
-            let EventKind::CookieWritten { name, raw, writer: Writer::Header { url }, deleted: false } = &event.kind else {
+            let EventKind::CookieWritten { name, raw, writer: Writer::Header { url }, deleted: false } = &event.kind
+            else {
                 continue;
             };
             let lasts = SetCookie::parse(raw).lifetime_s(visit.started_at).is_some_and(|life| life > LASTING_S);
-            if lasts && identifiers.iter().any(|cookie| cookie.name == *name && cookie.traces.writes.contains(&event.n)) {
-                setters.insert(url, ());
+            if lasts && identifiers.iter().any(|cookie| cookie.name == *name && cookie.traces.writes.contains(&event.n))
+            {
+                setters.insert(url);
             }
         }
         for asked in self.asked.iter_mut().filter(|asked| asked.matched.is_none()) {
-            let carried = asked.sent.iter().any(|sent| {
-                identifiers.iter().any(|cookie| cookie.name == sent.name && cookie.domain == sent.domain)
-            });
+            let carried = asked
+                .sent
+                .iter()
+                .any(|sent| identifiers.iter().any(|cookie| cookie.name == sent.name && cookie.domain == sent.domain));
             let facts = RequestFacts {
                 url: &asked.url,
                 document_url: &asked.document,
                 resource: &asked.resource,
                 response_mime: asked.mime.as_deref(),
                 response_bytes: asked.body_bytes,
-                sets_identifier_cookie: setters.contains_key(asked.url.as_str()),
+                sets_identifier_cookie: setters.contains(asked.url.as_str()),
                 sends_identifier: carried || asked.holds_any(&tokens),
             };
-            asked.matched =
-                classifier.request_behaviour(&facts).filter(|found| found.class.is_exempt() != Some(true));
+            asked.matched = classifier.request_behaviour(&facts).filter(|found| found.class.is_exempt() != Some(true));
             asked.by_behaviour = asked.matched.is_some();
         }
     }
@@ -301,8 +305,12 @@ impl Traffic {
             let is_sent = |cookie: &&CookieFact| {
                 asked.sent.iter().any(|sent| sent.name == cookie.name && sent.domain == cookie.domain)
             };
-            let mut titles: Vec<String> =
-                cookies.iter().filter(|cookie| cookie.is.exempt == exempt).filter(is_sent).map(CookieFact::title).collect();
+            let mut titles: Vec<String> = cookies
+                .iter()
+                .filter(|cookie| cookie.is.exempt == exempt)
+                .filter(is_sent)
+                .map(CookieFact::title)
+                .collect();
             titles.dedup();
             titles
         };

@@ -25,7 +25,11 @@ impl Trace {
             if let EventKind::Request { url, .. } = &event.kind
                 && let Some(host) = host_of(url)
             {
-                if event.n < choice { early.insert(host) } else { late.insert(host) };
+                if event.n < choice {
+                    early.insert(host)
+                } else {
+                    late.insert(host)
+                };
             }
         }
         let new_hosts = late.difference(&early).cloned().collect();
@@ -68,7 +72,14 @@ pub(crate) fn changes(before: &Sample, after: &Sample) -> Vec<String> {
 }
 
 /// Returns the proof that a choice was taken, as far as it can be seen at once.
-pub(crate) fn proof(before: &Sample, after: &Sample, events: &[Event], choice: u64, gone: bool, confirmed: bool) -> Proof {
+pub(crate) fn proof(
+    before: &Sample,
+    after: &Sample,
+    events: &[Event],
+    choice: u64,
+    gone: bool,
+    confirmed: bool,
+) -> Proof {
     let signals: BTreeSet<String> = events
         .iter()
         .filter(|event| event.n > choice)

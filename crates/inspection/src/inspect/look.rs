@@ -9,7 +9,7 @@ use vigie_browser::{BrowserError, snapshot::Seen};
 pub(crate) struct Look {
     pub seen: Seen,
     pub detection: Detection,
-    /// A page of its own with consent settings, where no surface is open.
+    /// A page of its own with consent settings; a surface may be open above it.
     pub settings_page: Option<Surface>,
 }
 
@@ -21,7 +21,7 @@ impl Look {
 
     /// Returns all surfaces that are open, the front one first.
     pub(crate) fn surfaces(&self) -> impl Iterator<Item = &Surface> {
-        self.detection.surfaces.iter().chain(self.settings_page.as_ref().filter(|_| self.detection.surfaces.is_empty()))
+        self.detection.surfaces.iter().chain(&self.settings_page)
     }
 
     /// Returns whether a consent surface is open that asks for something: a settings page does not count.
@@ -61,11 +61,7 @@ impl Tour {
         let points = vigie_banner::probe_points(&seen.page, lexicon);
         self.visit.hit_test(&mut seen, &points).await?;
         let detection = vigie_banner::detect(&seen.page, lexicon);
-        let settings_page = if detection.surfaces.is_empty() {
-            vigie_banner::preference_page(&seen.page, lexicon)
-        } else {
-            None
-        };
+        let settings_page = vigie_banner::preference_page(&seen.page, lexicon);
         let look = Look { seen, detection, settings_page };
         if look.surface().is_some() {
             let mut states = self.context.states.lock().expect("no code panics while it holds this lock");

@@ -46,10 +46,8 @@ impl Target {
     /// Returns the control that this names in a list, if it is there.
     pub(crate) fn find<'a>(&self, controls: impl IntoIterator<Item = &'a Control>) -> Option<&'a Control> {
         let mut alike = controls.into_iter().filter(|control| control.label == self.label);
-        let exact: Vec<_> = alike
-            .by_ref()
-            .filter(|control| control.role == self.role && control.icon_only == self.icon_only)
-            .collect();
+        let exact: Vec<_> =
+            alike.by_ref().filter(|control| control.role == self.role && control.icon_only == self.icon_only).collect();
         exact.get(self.nth).or(exact.last()).copied()
     }
 }
@@ -64,6 +62,8 @@ pub(crate) struct Candidate {
     pub doubt: u32,
     /// Whether the words promise that `next` ends in the wanted choice.
     pub promises: bool,
+    /// Whether it only opens something, so that at least one more click is needed.
+    pub opens: bool,
 }
 
 /// Returns the switches of a surface that would have to change so that all are `on` or off. Of a group of which one
@@ -103,6 +103,25 @@ pub(crate) fn candidates(look: &Look, goal: Choice, done: &[Move]) -> Vec<Candid
     found
 }
 
+/// Returns how a surface can be closed that stays open although the choice was taken.
+pub(crate) fn closing(look: &Look) -> Vec<Candidate> {
+    let mut found = Vec::new();
+    for surface in look.surfaces() {
+        let controls: Vec<&Control> = surface.controls.iter().collect();
+        for control in &controls {
+            let doubt = match control.role {
+                Role::Close => 0,
+                Role::SaveSelection => 10,
+                Role::Unknown => 40,
+                _ => continue,
+            };
+            let next = vec![Move::Activate(Target::of(&controls, control))];
+            found.push(Candidate { next, clicks: 1, doubt, promises: true, opens: false });
+        }
+    }
+    found
+}
+
 fn of_surface(surface: &Surface, goal: Choice, done: &[Move]) -> Vec<Candidate> {
     let accept = goal == Choice::Accept;
     let controls: Vec<&Control> = surface.controls.iter().collect();
@@ -115,7 +134,8 @@ fn of_surface(surface: &Surface, goal: Choice, done: &[Move]) -> Vec<Candidate> 
         let target = Target::of(&controls, control);
         let step = Move::Activate(target);
         let mut add = |clicks: u32, doubt: u32, promises: bool| {
-            found.push(Candidate { next: vec![step.clone()], clicks, doubt, promises });
+            let opens = control.role == Role::Settings;
+            found.push(Candidate { next: vec![step.clone()], clicks, doubt, promises, opens });
         };
         let unsure = ((1.0 - control.confidence.clamp(0.0, 1.0)) * 20.0) as u32;
         match control.role {
@@ -126,12 +146,12 @@ fn of_surface(surface: &Surface, goal: Choice, done: &[Move]) -> Vec<Candidate> 
             Role::SaveSelection if switches && changing > 0 => {
                 if !flipped {
                     let next = vec![Move::TurnAll { on: accept }, step.clone()];
-                    found.push(Candidate { next, clicks: changing + 1, doubt: unsure, promises: true });
+                    found.push(Candidate { next, clicks: changing + 1, doubt: unsure, promises: true, opens: false });
                 }
             }
             Role::SaveSelection if switches || flipped => add(1, unsure + 2, true),
             Role::SaveSelection => add(1, 45 + unsure, false),
-            Role::Settings if opens(control) => add(1, 60 + unsure + u32::from(control.vague) * 20, false),
+            Role::Settings if opens(control) => add(1, 10 + unsure + u32::from(control.vague) * 20, false),
             Role::Close if !accept => add(1, if flipped && !saves { 5 } else { 40 }, false),
             Role::Unknown if control.nature != Nature::Link || !navigates(control) => {
                 add(1, 50 + (unsure / 2), false);
@@ -142,7 +162,7 @@ fn of_surface(surface: &Surface, goal: Choice, done: &[Move]) -> Vec<Candidate> 
     // Switches without a button of their own: they may save themselves, or be saved by a button of another layer.
     if switches && !saves && !flipped && changing > 0 {
         let next = vec![Move::TurnAll { on: accept }];
-        found.push(Candidate { next, clicks: changing, doubt: 30, promises: false });
+        found.push(Candidate { next, clicks: changing, doubt: 30, promises: false, opens: false });
     }
     found
 }

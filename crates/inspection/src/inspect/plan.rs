@@ -58,7 +58,7 @@ pub(crate) struct Context {
     pub lexicon: &'static Lexicon,
     pub pictures: Mutex<Pictures>,
     pub progress: Arc<dyn Progress>,
-    pub places: Semaphore,
+    pub places: Arc<Semaphore>,
     /// Fingerprints of the banner's states seen so far.
     pub states: Mutex<HashSet<u64>>,
     /// What accepting left behind, once known; `Some(None)` when it will not be known.

@@ -72,7 +72,7 @@ pub async fn inspect(browser: Arc<Browser>, plan: Plan, progress: Arc<dyn Progre
         lexicon: Lexicon::bundled(),
         pictures: Mutex::default(),
         progress,
-        places: Semaphore::new(plan.visits_at_once.max(1)),
+        places: Arc::new(Semaphore::new(plan.visits_at_once.max(1))),
         states: Mutex::default(),
         accepted: watch::Sender::new(None),
         gaps: Mutex::default(),
@@ -183,14 +183,17 @@ async fn play(context: Arc<Context>, shared: Shared) -> Result<(), Hindrance> {
     run_all(&context, tasks).await
 }
 
-/// Runs tasks side by side, as many as there are places; the first browser failure that ends everything is returned.
+/// Runs tasks side by side, as many as there are places, begun in the order given; the first browser failure that ends
+/// everything is returned.
 async fn run_all(context: &Arc<Context>, tasks: Vec<(&'static str, Task)>) -> Result<(), Hindrance> {
     let mut set = tokio::task::JoinSet::new();
     for (what, task) in tasks {
-        let context = Arc::clone(context);
+        // The longest chains come first in the list, so that nothing waits for them at the end.
+        let place = Arc::clone(&context.places).acquire_owned().await;
         set.spawn(async move {
-            let _place = context.places.acquire().await;
-            (what, task.await)
+            let done = task.await;
+            drop(place);
+            (what, done)
         });
     }
     while let Some(joined) = set.join_next().await {
@@ -227,30 +230,41 @@ fn accept(context: Arc<Context>, shared: Shared, links: Arc<Vec<Url>>) -> Task {
             return Ok(());
         };
         context.accepted.send_replace(Some(Some(trace)));
+        // S3 accepts in a profile of its own, so it need not wait for the walk of S2.
         let done = walk.done.clone();
-        let mut way_back = Vec::new();
-        let mut asked = None;
-        let walked = scenes::walk_on(&mut walk.tour, &links, &mut asked, &mut way_back).await;
-        path.proof.remembered = asked.map(|asked| !asked);
-        let mut record = walk.tour.finish().await;
-        if let Err(error) = &walked {
-            record.end = VisitEnd::Failed { why: error.to_string() };
-        }
-        {
+        let withdrawing = async {
+            if context.plan.scenarios.contains(&Scenario::S3) {
+                withdraw(&context, &shared, done, &links).await?;
+            }
+            Ok::<(), Hindrance>(())
+        };
+        let walking = async {
+            let mut way_back = Vec::new();
+            let mut asked = None;
+            let walked = scenes::walk_on(&mut walk.tour, &links, &mut asked, &mut way_back).await;
+            path.proof.remembered = asked.map(|asked| !asked);
+            let mut record = walk.tour.finish().await;
+            if let Err(error) = &walked {
+                record.end = VisitEnd::Failed { why: error.to_string() };
+            }
             let mut gathered = lock(&shared);
             gathered.accept = Some(path);
             gathered.way_back.extend(way_back);
             gathered.visits.push(record);
-        }
+            walked
+        };
+        let (withdrawn, walked) = tokio::join!(withdrawing, walking);
         walked?;
-        if context.plan.scenarios.contains(&Scenario::S3) {
-            withdraw(&context, &shared, done, &links).await?;
-        }
-        Ok(())
+        withdrawn
     })
 }
 
-async fn withdraw(context: &Arc<Context>, shared: &Shared, accepted: Vec<Move>, links: &[Url]) -> Result<(), Hindrance> {
+async fn withdraw(
+    context: &Arc<Context>,
+    shared: &Shared,
+    accepted: Vec<Move>,
+    links: &[Url],
+) -> Result<(), Hindrance> {
     let found = search::seek(context, Scenario::S3, Choice::Refuse, Start::Accepted(accepted)).await?;
     let Some((mut walk, mut path, _)) = found.reached else { return Ok(()) };
     if let Some(sample) = walk.tour.samples.last_mut() {
@@ -364,7 +378,12 @@ fn keep_views(shared: &Shared, views: Vec<SurfaceView>, tried: Vec<Tried>) {
     }
 }
 
-fn put_together(context: &Arc<Context>, mut gathered: Gathered, started_at: jiff::Timestamp, elapsed_s: f64) -> Evidence {
+fn put_together(
+    context: &Arc<Context>,
+    mut gathered: Gathered,
+    started_at: jiff::Timestamp,
+    elapsed_s: f64,
+) -> Evidence {
     let plan = &context.plan;
     let (views, final_url) = match gathered.display.take() {
         Some(shown) => (shown.views, shown.final_url),

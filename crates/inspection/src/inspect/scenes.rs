@@ -51,7 +51,10 @@ pub(crate) async fn display(
 }
 
 /// The first layer on another screen.
-pub(crate) async fn other_viewport(context: &Arc<Context>, viewport: (u32, u32)) -> Result<(OtherViewport, VisitRecord), Hindrance> {
+pub(crate) async fn other_viewport(
+    context: &Arc<Context>,
+    viewport: (u32, u32),
+) -> Result<(OtherViewport, VisitRecord), Hindrance> {
     let name = format!("S0-{}x{}", viewport.0, viewport.1);
     let options = VisitOptions { viewport, ..context.plan.visit.clone() };
     let shown = display(context, &name, Scenario::S0, options).await?;
@@ -74,10 +77,30 @@ fn locked_out(tour: &Tour, look: &Look) -> Option<String> {
         node.layout.is_some()
             && node.name.as_ref() == "iframe"
             && node.attribute("src").is_some_and(|src| {
-                has(&["challenges.cloudflare.com", "hcaptcha.com/captcha", "recaptcha/api2/bframe", "geo.captcha-delivery.com"], src)
+                has(
+                    &[
+                        "challenges.cloudflare.com",
+                        "hcaptcha.com/captcha",
+                        "recaptcha/api2/bframe",
+                        "geo.captcha-delivery.com",
+                    ],
+                    src,
+                )
             })
     });
-    let walls = ["just a moment", "attention required", "are you a robot", "are you human", "verify you are human", "access denied", "pardon our interruption", "security check", "captcha", "ddos-guard", "one more step"];
+    let walls = [
+        "just a moment",
+        "attention required",
+        "are you a robot",
+        "are you human",
+        "verify you are human",
+        "access denied",
+        "pardon our interruption",
+        "security check",
+        "captcha",
+        "ddos-guard",
+        "one more step",
+    ];
     let words = has(&walls, &title);
     let short = page.ids().filter(|&id| page.node(id).layout.is_some()).count() < 150;
     let refused = matches!(tour.status, 429 | 503) && (words || challenge);
@@ -284,7 +307,12 @@ pub(crate) async fn passive(
     let gone = !look.is_asking();
     let trace = {
         let samples = &walk.tour.samples;
-        super::effect::Trace::of(&walk.tour.visit.events(), choice, &samples[samples.len() - 2], &samples[samples.len() - 1])
+        super::effect::Trace::of(
+            &walk.tour.visit.events(),
+            choice,
+            &samples[samples.len() - 2],
+            &samples[samples.len() - 1],
+        )
     };
     let effect = if !gone && trace.stored.is_empty() {
         Effect::Nothing
@@ -313,7 +341,12 @@ fn beside(look: &Look, surface: &vigie_banner::Surface) -> Option<(f32, f32)> {
         let rect = surface.rect;
         x < rect.x - 2.0 || x > rect.x + rect.w + 2.0 || y < rect.y - 2.0 || y > rect.y + rect.h + 2.0
     };
-    let points = [(8.0, viewport.h / 2.0), (viewport.w - 8.0, viewport.h / 2.0), (viewport.w / 2.0, 8.0), (viewport.w / 2.0, viewport.h - 8.0)];
+    let points = [
+        (8.0, viewport.h / 2.0),
+        (viewport.w - 8.0, viewport.h / 2.0),
+        (viewport.w / 2.0, 8.0),
+        (viewport.w / 2.0, viewport.h - 8.0),
+    ];
     points.into_iter().find(|&point| clear(point))
 }
 

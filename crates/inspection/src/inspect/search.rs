@@ -18,7 +18,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use vigie_banner::{Control, Role, Surface};
+use vigie_banner::{Control, Role, Surface, Switch};
 use vigie_browser::{BrowserError, input::Click};
 use vigie_domain::{Choice, Layer, Scenario};
 
@@ -44,6 +44,8 @@ pub(crate) struct Walk {
     layer: Layer,
     /// Where in `steps` the path itself begins: after accepting, where that came first.
     from: usize,
+    /// Whether the choice was taken while the surface stayed: what is left is closing it.
+    taken: bool,
 }
 
 /// What a search found.
@@ -78,8 +80,15 @@ enum Tail {
 struct Queued {
     prefix: Vec<Move>,
     candidate: Candidate,
+    /// Clicks from the start to the end of the candidate.
     clicks: u32,
-    doubt: u32,
+}
+
+impl Queued {
+    /// Returns the least clicks with which this can end in the choice: what only opens something needs one more.
+    fn least(&self) -> u32 {
+        self.clicks + u32::from(self.candidate.opens)
+    }
 }
 
 /// Looks for the least clicks to `goal`.
@@ -144,7 +153,11 @@ pub(crate) async fn seek(
                 return Ok(found);
             }
             Tail::State(_) => {
-                if seen.insert(current.look.fingerprint()) {
+                if current.taken {
+                    // The choice is made; any other way would make it a second time.
+                    queue.clear();
+                }
+                if seen.insert(current.look.fingerprint()) || current.taken {
                     let done = current.done.clone();
                     queue.extend(queue_moves(&current, goal, &done, next.clicks));
                 }
@@ -163,26 +176,14 @@ pub(crate) async fn seek(
 }
 
 /// Opens a visit and brings it to where the search starts.
-async fn begin(
-    context: &Arc<Context>,
-    scenario: Scenario,
-    goal: Choice,
-    start: &Start,
-) -> Result<Walk, Hindrance> {
+async fn begin(context: &Arc<Context>, scenario: Scenario, goal: Choice, start: &Start) -> Result<Walk, Hindrance> {
     let name = scenario.to_string();
     let mut tour = Tour::begin(context, &name, Some(scenario), context.plan.visit.clone()).await?;
     tour.settle().await?;
     let look = tour.await_surface(SURFACE_TIMEOUT).await?;
     tour.sample("before").await?;
-    let mut walk = Walk {
-        tour,
-        done: Vec::new(),
-        steps: Vec::new(),
-        look,
-        views: Vec::new(),
-        layer: Layer::FIRST,
-        from: 0,
-    };
+    let mut walk =
+        Walk { tour, done: Vec::new(), steps: Vec::new(), look, views: Vec::new(), layer: Layer::FIRST, from: 0, taken: false };
     if let Start::Accepted(path) = start {
         walk.accept_first(path).await?;
     }
@@ -192,6 +193,9 @@ async fn begin(
 
 fn queue_moves(walk: &Walk, goal: Choice, prefix: &[Move], spent: u32) -> Vec<Queued> {
     let mut candidates = moves::candidates(&walk.look, goal, prefix);
+    if walk.taken {
+        candidates = moves::closing(&walk.look);
+    }
     if walk.look.surface().is_none() && prefix.is_empty() {
         candidates = reopening(walk);
     }
@@ -201,7 +205,6 @@ fn queue_moves(walk: &Walk, goal: Choice, prefix: &[Move], spent: u32) -> Vec<Qu
         .map(|candidate| Queued {
             prefix: prefix.to_vec(),
             clicks: spent + candidate.clicks,
-            doubt: candidate.doubt,
             candidate,
         })
         .collect()
@@ -217,6 +220,7 @@ fn reopening(walk: &Walk) -> Vec<Candidate> {
         clicks: 1,
         doubt: rank as u32 * 3,
         promises: false,
+        opens: true,
     });
     ways.collect()
 }
@@ -226,16 +230,14 @@ fn take_cheapest(queue: &mut Vec<Queued>) -> Option<Queued> {
     let best = queue
         .iter()
         .enumerate()
-        .min_by_key(|(_, queued)| (queued.clicks * 100 + queued.doubt, usize::MAX - queued.prefix.len()))?
+        .min_by_key(|(_, queued)| (queued.least() * 100 + queued.candidate.doubt, usize::MAX - queued.prefix.len()))?
         .0;
     Some(queue.remove(best))
 }
 
 fn first_control(look: &Look, candidate: &Candidate) -> Option<Control> {
     match candidate.next.first()? {
-        Move::Activate(target) => {
-            look.surfaces().find_map(|surface| target.find(&surface.controls)).cloned()
-        }
+        Move::Activate(target) => look.surfaces().find_map(|surface| target.find(&surface.controls)).cloned(),
         _ => None,
     }
 }
@@ -256,7 +258,7 @@ impl Walk {
         let look = tour.await_surface(SURFACE_TIMEOUT).await?;
         tour.sample("before").await?;
         let layer = Layer::FIRST;
-        Ok(Self { tour, done: Vec::new(), steps: Vec::new(), look, views: Vec::new(), layer, from: 0 })
+        Ok(Self { tour, done: Vec::new(), steps: Vec::new(), look, views: Vec::new(), layer, from: 0, taken: false })
     }
 
     /// Accepts by a path that is known, loads the page again, and looks anew.
@@ -324,12 +326,15 @@ impl Walk {
             }
             return Ok(Tail::Spent(if elsewhere { Effect::Leaves } else { Effect::Nothing }));
         }
+        // The surface may stay, as a message or with its switches set anew: the choice is taken when it is stored.
         let decided = self.look.surface().is_some_and(|surface| !still_asks(surface, first.as_ref()));
-        let confirmed = !gone && changed && decided && !stored.is_empty();
+        let chosen = candidate.promises && !flipped_only(candidate);
+        let confirmed = !gone && changed && (decided || chosen) && !stored.is_empty();
         // A page of settings does not go away when saved; that it wrote the choice is what there is to see.
         let saved_page = gone && self.look.settings_page.is_some() && !stored.is_empty();
         let ended = (gone && (self.look.settings_page.is_none() || saved_page)) || confirmed;
-        if elsewhere && stored.is_empty() && acted_role != Some(Role::AcceptAll) && acted_role != Some(Role::RefuseAll) {
+        if elsewhere && stored.is_empty() && acted_role != Some(Role::AcceptAll) && acted_role != Some(Role::RefuseAll)
+        {
             self.forget_sample();
             if self.look.surface().is_some() {
                 self.layer = Layer(self.layer.0.saturating_add(1));
@@ -338,7 +343,8 @@ impl Walk {
             }
             return Ok(Tail::Spent(Effect::Leaves));
         }
-        let by_words = candidate.promises && !(flipped && acted_role == Some(Role::AcceptAll) && goal == Choice::Refuse);
+        let by_words =
+            candidate.promises && !(flipped && acted_role == Some(Role::AcceptAll) && goal == Choice::Refuse);
         if ended {
             let trace = self.trace();
             let effect = if by_words {
@@ -356,6 +362,11 @@ impl Walk {
             return Ok(Tail::Spent(effect));
         }
         self.forget_sample();
+        // The choice was taken, yet the surface stays: a person must still close it.
+        if candidate.promises && !stored.is_empty() && !flipped_only(candidate) {
+            self.taken = true;
+            return Ok(Tail::State(Effect::Unknown));
+        }
         if changed {
             let settings = acted_role == Some(Role::Settings) || (switches && flipped);
             if settings || acted_role != Some(Role::Close) {
@@ -363,10 +374,6 @@ impl Walk {
             }
             self.note_views().await;
             return Ok(Tail::State(Effect::Opens));
-        }
-        // The choice was taken, yet the surface stays as it was: a person must still close it.
-        if candidate.promises && !stored.is_empty() {
-            return Ok(Tail::State(Effect::Unknown));
         }
         Ok(Tail::Spent(Effect::Nothing))
     }
@@ -424,37 +431,31 @@ impl Walk {
     async fn turn_all(&mut self, on: bool) -> Result<bool, BrowserError> {
         let mut stuck: HashSet<(String, Option<u32>)> = HashSet::new();
         for _ in 0..24 {
-            let Some(surface) = self.look.surface() else { return Ok(false) };
-            let next = to_change(surface, on)
-                .into_iter()
-                .find(|switch| !stuck.contains(&(switch.label.clone(), switch.choice_of)))
-                .cloned();
-            let Some(switch) = next else { return Ok(all_or_stuck(surface, on, &stuck)) };
+            let open: Vec<_> = changing(&self.look, on).collect();
+            if open.is_empty() && self.look.surface().is_none() {
+                return Ok(false);
+            }
+            let next = open.iter().find(|switch| !stuck.contains(&key(switch))).map(|switch| (*switch).clone());
+            let Some(switch) = next else { return Ok(open.is_empty()) };
             let before = self.tour.picture("before").await;
             let clicked = self.tour.visit.click(&self.look.seen, switch.click, &switch.label).await?;
-            if let Click::Done { rect } = clicked {
-                self.steps.push(Step {
-                    act: if on { Act::TurnOn } else { Act::TurnOff },
-                    label: switch.label.clone(),
-                    layer: self.layer,
-                    rect: [rect.x as i32, rect.y as i32, rect.w as i32, rect.h as i32],
-                    before,
-                    after: None,
-                    event: Some(self.tour.visit.n_events().saturating_sub(1)),
-                });
-                self.tour.pause().await?;
-                self.look = self.tour.look().await?;
-                let surface = self.look.surface();
-                let unchanged = surface.is_some_and(|surface| {
-                    to_change(surface, on).iter().any(|other| {
-                        other.label == switch.label && other.choice_of == switch.choice_of
-                    })
-                });
-                if unchanged {
-                    stuck.insert((switch.label, switch.choice_of));
-                }
-            } else {
-                stuck.insert((switch.label, switch.choice_of));
+            let Click::Done { rect } = clicked else {
+                stuck.insert(key(&switch));
+                continue;
+            };
+            self.steps.push(Step {
+                act: if on { Act::TurnOn } else { Act::TurnOff },
+                label: switch.label.clone(),
+                layer: self.layer,
+                rect: [rect.x as i32, rect.y as i32, rect.w as i32, rect.h as i32],
+                before,
+                after: None,
+                event: Some(self.tour.visit.n_events().saturating_sub(1)),
+            });
+            self.tour.pause().await?;
+            self.look = self.tour.look().await?;
+            if changing(&self.look, on).any(|other| key(other) == key(&switch)) {
+                stuck.insert(key(&switch));
             }
         }
         Ok(false)
@@ -501,8 +502,19 @@ impl Walk {
     }
 }
 
-fn all_or_stuck(surface: &Surface, on: bool, stuck: &HashSet<(String, Option<u32>)>) -> bool {
-    to_change(surface, on).is_empty() || !stuck.is_empty() && to_change(surface, on).len() < stuck.len()
+/// Iterates over the switches on the screen that have to change so that all are `on` or off.
+fn changing(look: &Look, on: bool) -> impl Iterator<Item = &Switch> {
+    look.surfaces().flat_map(move |surface| to_change(surface, on))
+}
+
+/// What tells a switch from others on the same screen.
+fn key(switch: &Switch) -> (String, Option<u32>) {
+    (switch.label.clone(), switch.choice_of)
+}
+
+/// Returns whether a candidate only sets switches, which may store each by itself without a choice being made.
+fn flipped_only(candidate: &Candidate) -> bool {
+    candidate.next.iter().all(|step| matches!(step, Move::TurnAll { .. }))
 }
 
 fn last_role(candidate: &Candidate) -> Option<Role> {
@@ -522,5 +534,6 @@ fn still_asks(now: &Surface, first: Option<&Surface>) -> bool {
 }
 
 fn path_of(url: &str) -> String {
-    url::Url::parse(url).map_or_else(|_| url.to_owned(), |url| format!("{}{}", url.host_str().unwrap_or(""), url.path()))
+    url::Url::parse(url)
+        .map_or_else(|_| url.to_owned(), |url| format!("{}{}", url.host_str().unwrap_or(""), url.path()))
 }

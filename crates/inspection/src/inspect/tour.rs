@@ -6,7 +6,6 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::sync::OwnedSemaphorePermit;
 use vigie_browser::{BrowserError, Quiet, Visit, VisitOptions, visit::Opened};
 use vigie_domain::{
     Layer, Scenario, VisitRecord,
@@ -24,8 +23,6 @@ pub(crate) struct Tour {
     pub status: u16,
     pub end: VisitEnd,
     pictures: u32,
-    // Holds the visit's place among those side by side.
-    _place: Option<OwnedSemaphorePermit>,
 }
 
 /// What stands in the way of a visit.
@@ -63,7 +60,6 @@ impl Tour {
             status: 0,
             end: VisitEnd::Completed,
             pictures: 0,
-            _place: None,
         };
         let opened = tour.visit.goto(context.plan.url.as_str(), context.load_limit()).await?;
         tour.final_url = tour.visit.url();
@@ -125,7 +121,13 @@ impl Tour {
     }
 
     /// Returns what is seen of the surfaces now, for the record.
-    pub(crate) fn views(&self, look: &Look, layer: Layer, via: &[String], picture: Option<&String>) -> Vec<SurfaceView> {
+    pub(crate) fn views(
+        &self,
+        look: &Look,
+        layer: Layer,
+        via: &[String],
+        picture: Option<&String>,
+    ) -> Vec<SurfaceView> {
         let view = |surface: &vigie_banner::Surface| SurfaceView {
             visit: self.name.clone(),
             layer,

@@ -110,9 +110,6 @@ pub(super) fn list<S: AsRef<str>>(names: impl IntoIterator<Item = S>) -> String 
         }
     }
     let rest = all.len().saturating_sub(MAX_NAMES);
-    let mut listed = all.iter().take(MAX_NAMES).cloned().collect::<Vec<_>>().join(", ");
-    if rest > 0 {
-        listed.push_str(&format!(" and {rest} more"));
-    }
-    listed
+    let listed = all.iter().take(MAX_NAMES).cloned().collect::<Vec<_>>().join(", ");
+    if rest > 0 { format!("{listed} and {rest} more") } else { listed }
 }

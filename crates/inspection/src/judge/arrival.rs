@@ -31,10 +31,7 @@ pub(super) fn no_tracker_written(case: &Case<'_>) -> Answer {
     }
     if !unclear.is_empty() {
         let names = list(unclear.iter().map(|(_, title)| title));
-        let are = if unclear.len() == 1 { "was written before any choice, and it is not known what for" } else {
-            "were written before any choice, and it is not known what for"
-        };
-        return Answer::inconclusive(format!("{} {are}: {names}", count(unclear.len(), "entry", "entries")))
+        return Answer::inconclusive(format!("written before any choice, and it is not known what for: {names}"))
             .asking(questions);
     }
     Answer::conform("nothing that needs consent was written before a choice")
@@ -60,9 +57,12 @@ pub(super) fn nothing_read(case: &Case<'_>) -> Answer {
             "the code of {} was loaded before any choice, and nothing else was asked of them: {hosts}",
             count(reads.code_only.len(), "tracker", "trackers")
         ))
-        .showing(reads.code_only.iter().map(|tracker| {
-            event(s0.name(), tracker.event, format!("code of {}: {}", tracker.host, tracker.why))
-        }))
+        .showing(
+            reads
+                .code_only
+                .iter()
+                .map(|tracker| event(s0.name(), tracker.event, format!("code of {}: {}", tracker.host, tracker.why))),
+        )
         .asking([format!("Why is the code of {hosts} loaded before a choice, and what does it transmit?")])
         .heuristic();
     }
@@ -109,7 +109,7 @@ pub(super) fn necessary_is_true(case: &Case<'_>) -> Answer {
     if !case.has_banner() {
         return case.no_banner();
     }
-    let claims: Vec<_> = offer::untouched_layers(case.evidence).flat_map(|view| claimed_switches(view)).collect();
+    let claims: Vec<_> = offer::untouched_layers(case.evidence).flat_map(claimed_switches).collect();
     if !claims.is_empty() {
         let labels = list(claims.iter().map(|(_, label, _)| format!("`{label}`")));
         let shown = claims.iter().map(|(view, label, rect)| part(view, *rect, format!("`{label}` is always on")));
@@ -129,7 +129,8 @@ pub(super) fn necessary_is_true(case: &Case<'_>) -> Answer {
         let listed: Vec<_> = known.iter().filter(|(_, name, _)| is_listed_as_necessary(view, name)).collect();
         if !listed.is_empty() {
             let names = list(listed.iter().map(|(_, name, _)| name));
-            let written = listed.iter().filter_map(|(visit, name, n)| Some(event(visit, (*n)?, format!("cookie {name}"))));
+            let written =
+                listed.iter().filter_map(|(visit, name, n)| Some(event(visit, (*n)?, format!("cookie {name}"))));
             return Answer::breach(format!("the banner lists as strictly necessary what needs consent: {names}"))
                 .showing([whole(view, "the list in the banner")])
                 .showing(written)
@@ -153,12 +154,12 @@ pub(super) fn necessary_is_true(case: &Case<'_>) -> Answer {
             .showing(things::shown(&s1, &left))
             .asking([format!("Are these held to be strictly necessary, and on what ground: {names}?")]);
     }
-    match s1.watched() {
-        Err(why) => Answer::inconclusive(format!("nothing was seen that contradicts the label, but {why}")),
-        Ok(()) => {
-            Answer::conform("nothing shown as strictly necessary was seen to serve another purpose").heuristic()
+    for scenario in [Scenario::S0, Scenario::S1, Scenario::S2] {
+        if let Err(why) = case.watched(scenario) {
+            return Answer::inconclusive(format!("nothing was seen that contradicts the label, but {why}"));
         }
     }
+    Answer::conform("nothing shown as strictly necessary was seen to serve another purpose").heuristic()
 }
 
 /// Returns the switches of a view that are always on although their words name what needs consent.

@@ -47,6 +47,15 @@ impl<'a> Case<'a> {
         self.evidence.visit(scenario).and_then(|record| self.play(record))
     }
 
+    /// Says whether what the visit of a scenario does not show was absent.
+    ///
+    /// # Errors
+    ///
+    /// Why absence proves nothing, as a clause: it was not played, or not watched to its end.
+    pub(super) fn watched(&self, scenario: Scenario) -> Result<(), String> {
+        self.played(scenario).map_or_else(|| Err(format!("{scenario} was not played")), |played| played.watched())
+    }
+
     /// Returns a visit by its name.
     pub(super) fn played_as(&self, name: &str) -> Option<Played<'a>> {
         self.evidence.visit_named(name).and_then(|record| self.play(record))
@@ -115,7 +124,9 @@ impl<'a> Played<'a> {
         // Storage of other sites' frames often goes away before it is read; its writes are in the events all the same.
         let own = format!("://{}", self.site);
         let lost = self.record.gaps.iter().find(|gap| {
-            gap.contains("later ones were not kept") || gap.contains("crashed") || (gap.starts_with("the storage of") && gap.contains(&own))
+            gap.contains("later ones were not kept")
+                || gap.contains("crashed")
+                || (gap.starts_with("the storage of") && gap.contains(&own))
         });
         match lost {
             Some(gap) => Err(format!("in visit {} {gap}", self.name())),
@@ -133,7 +144,11 @@ impl<'a> Played<'a> {
             Some((true, _)) => Ok(()),
             Some((false, because)) => {
                 let because = because.map(|because| format!(" ({because})")).unwrap_or_default();
-                Err(format!("the page was not quiet{because} when state `{}` of visit {} was sampled", sample.moment, self.name()))
+                Err(format!(
+                    "the page was not quiet{because} when state `{}` of visit {} was sampled",
+                    sample.moment,
+                    self.name()
+                ))
             }
             None => Err(format!("nobody waited for quiet before state `{}` of visit {}", sample.moment, self.name())),
         }

@@ -9,7 +9,7 @@ use super::{
 use crate::evidence::{ChoicePath, SurfaceView};
 use std::collections::BTreeSet;
 use vigie_banner::{Control, Role};
-use vigie_domain::{EvidenceRef, Layer, Purpose};
+use vigie_domain::{EvidenceRef, Layer, Purpose, Scenario};
 
 /// CK-05. For each layer with an accept control, a refuse-all control exists.
 ///
@@ -107,7 +107,8 @@ pub(super) fn accept_once(case: &Case<'_>) -> Answer {
         for moment in moments {
             let views: Vec<&&SurfaceView> =
                 of_layer.iter().filter(|view| (view.visit.as_str(), view.events) == moment).collect();
-            let accepts: Vec<_> = views.iter().flat_map(|view| accepting(case, view).map(move |c| (**view, c))).collect();
+            let accepts: Vec<_> =
+                views.iter().flat_map(|view| accepting(case, view).map(move |c| (**view, c))).collect();
             let refuses = views.iter().flat_map(|view| refusing(case, view)).count();
             if accepts.is_empty() || (accepts.len() == 1 && refuses == 0) {
                 continue;
@@ -156,14 +157,13 @@ pub(super) fn nothing_preticked(case: &Case<'_>) -> Answer {
             Answer::not_applicable("no layer has a switch for something that needs consent")
         };
     }
-    let unsure: Vec<_> = switches
-        .iter()
-        .filter(|shown| shown.allows().is_none() && !group_is_settled(&switches, shown))
-        .collect();
+    let unsure: Vec<_> =
+        switches.iter().filter(|shown| shown.allows().is_none() && !group_is_settled(&switches, shown)).collect();
     if !unsure.is_empty() {
         let labels = list(unsure.iter().map(|shown| format!("`{}`", shown.switch.label)));
-        return Answer::inconclusive(format!("it could not be told whether these are on: {labels}"))
-            .showing(unsure.iter().map(|shown| part(shown.view, shown.switch.rect, "a switch whose state is not shown")));
+        return Answer::inconclusive(format!("it could not be told whether these are on: {labels}")).showing(
+            unsure.iter().map(|shown| part(shown.view, shown.switch.rect, "a switch whose state is not shown")),
+        );
     }
     Answer::conform(format!(
         "{} for something that needs consent {} off when first shown",
@@ -211,7 +211,7 @@ pub(super) fn choice_per_purpose(case: &Case<'_>) -> Answer {
         if offer::settings_unseen(case.evidence) {
             return Answer::inconclusive("the settings were not seen, so neither were their switches");
         }
-        if purposes.len() == 1 && case.evidence.refuse.is_some() {
+        if purposes.len() == 1 && case.evidence.refuse.is_some() && case.played(Scenario::S2).is_some() {
             return Answer::conform("one purpose needs consent, and it can be accepted or refused by itself")
                 .heuristic();
         }
@@ -226,9 +226,15 @@ pub(super) fn choice_per_purpose(case: &Case<'_>) -> Answer {
             .showing(first());
     }
     let switches_word = count(n, "separate switch", "separate switches");
+    if case.played(Scenario::S2).is_none() {
+        return Answer::inconclusive(format!("{switches_word} were seen; the purposes in use were not (S2)"));
+    }
     if n >= purposes.len() {
-        return Answer::conform(format!("{switches_word} for {}", count(purposes.len(), "purpose named or in use", "purposes named or in use")))
-            .showing(switches.iter().take(1).map(|shown| whole(shown.view, format!("layer {}", shown.view.layer.0))));
+        return Answer::conform(format!(
+            "{switches_word} for {}",
+            count(purposes.len(), "purpose named or in use", "purposes named or in use")
+        ))
+        .showing(switches.iter().take(1).map(|shown| whole(shown.view, format!("layer {}", shown.view.layer.0))));
     }
     if n == 1 {
         return Answer::breach(format!("1 switch stands for {} purposes named or in use", purposes.len()))
@@ -262,8 +268,7 @@ fn accepting<'a>(case: &Case<'a>, view: &'a SurfaceView) -> impl Iterator<Item =
     let is_first = view.layer == Layer::FIRST;
     let evidence = case.evidence;
     view.surface.controls.iter().filter(move |control| {
-        !control.icon_only
-            && if is_first { offer::accepts(evidence, control) } else { control.role == Role::AcceptAll }
+        !control.icon_only && if is_first { offer::accepts(evidence, control) } else { control.role == Role::AcceptAll }
     })
 }
 

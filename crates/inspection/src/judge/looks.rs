@@ -36,9 +36,12 @@ pub(super) fn same_screen(case: &Case<'_>) -> Answer {
     let own_picture = evidence.first_layer.first().and_then(|view| view.picture.clone());
     let own_visit = evidence.first_layer.first().map_or("", |view| view.visit.as_str());
     let mut screens = vec![(evidence.environment.viewport, own, own_visit, own_picture)];
-    screens.extend(evidence.other_viewports.iter().map(|other| {
-        (other.viewport, other.surface.iter().collect(), other.visit.as_str(), other.picture.clone())
-    }));
+    screens.extend(
+        evidence
+            .other_viewports
+            .iter()
+            .map(|other| (other.viewport, other.surface.iter().collect(), other.visit.as_str(), other.picture.clone())),
+    );
     let mut unseen = Vec::new();
     let mut seen = Vec::new();
     for (viewport, surfaces, visit, picture) in &screens {
@@ -62,20 +65,19 @@ pub(super) fn same_screen(case: &Case<'_>) -> Answer {
                     picture: picture.clone(),
                     crop: picture.as_ref().map(|_| super::answer::crop(accept.rect)),
                 };
-                let summary = format!("at {name} `{}` can be clicked without scrolling and no refusal can", accept.label);
+                let summary =
+                    format!("at {name} `{}` can be clicked without scrolling and no refusal can", accept.label);
                 return Answer::breach(summary).showing([shown]);
             }
         }
     }
-    let missing: Vec<String> = SCREENS
-        .iter()
-        .map(|(width, height)| format!("{width}x{height}"))
-        .filter(|name| !seen.contains(name))
-        .collect();
+    let missing: Vec<String> =
+        SCREENS.iter().map(|(width, height)| format!("{width}x{height}")).filter(|name| !seen.contains(name)).collect();
     if missing.is_empty() {
         return Answer::conform(format!("acceptance and refusal are both in view at {}", list(&seen)));
     }
-    let hidden = if unseen.is_empty() { String::new() } else { format!("; no acceptance was in view at {}", list(&unseen)) };
+    let hidden =
+        if unseen.is_empty() { String::new() } else { format!("; no acceptance was in view at {}", list(&unseen)) };
     Answer::inconclusive(format!("acceptance and refusal were not seen together at {}{hidden}", list(&missing)))
 }
 
@@ -195,8 +197,11 @@ pub(super) fn explicit_label(case: &Case<'_>) -> Answer {
         return Answer::conform(format!("the refusal reads `{}`", refuse.label)).showing([shown]);
     }
     if !language_is_known(&view.surface) && refuse.role != Role::RefuseAll {
-        return Answer::inconclusive(format!("`{}` refuses, in a language whose words are not known here", refuse.label))
-            .showing([shown]);
+        return Answer::inconclusive(format!(
+            "`{}` refuses, in a language whose words are not known here",
+            refuse.label
+        ))
+        .showing([shown]);
     }
     let how = if refuse.vague { "is vague or partial" } else { "does not say that it refuses" };
     Answer::breach(format!("the label `{}` {how}", refuse.label)).showing([shown])

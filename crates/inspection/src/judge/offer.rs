@@ -59,7 +59,9 @@ pub fn first_layer(evidence: &Evidence) -> FirstLayer {
                         && match effect(evidence, control) {
                             Effect::Refuses => true,
                             Effect::Unknown => all_off(&view.surface),
-                            Effect::Accepts | Effect::Dismisses | Effect::Opens | Effect::Leaves | Effect::Nothing => false,
+                            Effect::Accepts | Effect::Dismisses | Effect::Opens | Effect::Leaves | Effect::Nothing => {
+                                false
+                            }
                         }
                 })
         }),
@@ -84,9 +86,10 @@ pub fn accepts(evidence: &Evidence, control: &Control) -> bool {
     if control.icon_only {
         return false;
     }
-    let is_path = evidence.accept.as_ref().is_some_and(|path| {
-        path.clicks() == 1 && path.steps.first().is_some_and(|step| step.label == control.label)
-    });
+    let is_path = evidence
+        .accept
+        .as_ref()
+        .is_some_and(|path| path.clicks() == 1 && path.steps.first().is_some_and(|step| step.label == control.label));
     match effect(evidence, control) {
         Effect::Accepts => true,
         Effect::Unknown | Effect::Dismisses => control.role == Role::AcceptAll || is_path,
@@ -146,8 +149,10 @@ pub fn untouched_layers(evidence: &Evidence) -> impl Iterator<Item = &SurfaceVie
     let moved = |view: &SurfaceView| {
         view.via.iter().any(|label| {
             let layers = evidence.first_layer.iter().chain(&evidence.further_layers);
-            let is_switch = layers.clone().any(|other| other.surface.switches.iter().any(|switch| switch.label == *label));
-            let is_control = layers.clone().any(|other| other.surface.controls.iter().any(|control| control.label == *label));
+            let is_switch =
+                layers.clone().any(|other| other.surface.switches.iter().any(|switch| switch.label == *label));
+            let is_control =
+                layers.clone().any(|other| other.surface.controls.iter().any(|control| control.label == *label));
             is_switch && !is_control
         })
     };

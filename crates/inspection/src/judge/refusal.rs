@@ -81,9 +81,12 @@ pub(super) fn way_back(case: &Case<'_>) -> Answer {
     };
     if without.is_empty() {
         let labels = list(pages.iter().filter_map(|(_, label)| label.as_ref()).map(|label| format!("`{label}`")));
-        return Answer::conform(format!("a way back to the settings was on each of the {} pages looked at: {labels}", pages.len()))
-            .showing(pages.iter().map(|(url, label)| looked(url, format!("`{}`", label.as_deref().unwrap_or_default()))))
-            .heuristic();
+        return Answer::conform(format!(
+            "a way back to the settings was on each of the {} pages looked at: {labels}",
+            pages.len()
+        ))
+        .showing(pages.iter().map(|(url, label)| looked(url, format!("`{}`", label.as_deref().unwrap_or_default()))))
+        .heuristic();
     }
     // The search found by clicking what looking did not recognise.
     let found = case.evidence.withdraw.as_ref().and_then(|path| path.steps.first()).filter(|step| step.layer.0 == 0);
@@ -219,9 +222,10 @@ fn doubtful(played: &Played<'_>, reads: &things::Reads<'_>, when: &str) -> Optio
             "{when} the code of {} was loaded, and nothing else was asked of them: {hosts}",
             count(reads.code_only.len(), "tracker", "trackers")
         );
-        let shown = reads.code_only.iter().map(|tracker| {
-            event(played.name(), tracker.event, format!("code of {}: {}", tracker.host, tracker.why))
-        });
+        let shown = reads
+            .code_only
+            .iter()
+            .map(|tracker| event(played.name(), tracker.event, format!("code of {}: {}", tracker.host, tracker.why)));
         let question = format!("Why is the code of {hosts} loaded {when}, and what does it transmit?");
         return Some(Answer::inconclusive(summary).showing(shown).asking([question]).heuristic());
     }

@@ -26,7 +26,11 @@ fn said(played: &Played<'_>) -> Vec<Said> {
         let n = happened.n;
         match &happened.kind {
             EventKind::ConsentSignal { kind, value } => {
-                all.extend(signals::in_call(kind, value).into_iter().map(|signal| Said { event: n, by: "the page", signal }));
+                all.extend(signals::in_call(kind, value).into_iter().map(|signal| Said {
+                    event: n,
+                    by: "the page",
+                    signal,
+                }));
             }
             EventKind::Request { url, body, .. } => {
                 let form = body.as_ref().map(|body| format!("?{body}"));
@@ -98,11 +102,12 @@ pub(super) fn no_legitimate_interest(case: &Case<'_>) -> Answer {
     if seen == 0 && interests.is_empty() {
         return Answer::not_applicable("no TC string and no switch for legitimate interest was seen");
     }
-    match case.played(Scenario::S1).map(|s1| s1.watched()) {
-        None => Answer::inconclusive("refusal could not be played, so it is not known whether it covers legitimate interest"),
-        Some(Err(why)) => Answer::inconclusive(format!("no claim of legitimate interest was seen, but {why}")),
-        Some(Ok(())) => Answer::conform("no signal claims legitimate interest where it is barred, or after the refusal"),
+    for scenario in [Scenario::S0, Scenario::S1, Scenario::S2] {
+        if let Err(why) = case.watched(scenario) {
+            return Answer::inconclusive(format!("no claim of legitimate interest was seen, but {why}"));
+        }
     }
+    Answer::conform("no signal claims legitimate interest where it is barred, or after the refusal")
 }
 
 /// Returns whether no later TC string went the same way.
@@ -129,11 +134,11 @@ pub(super) fn signals_agree(case: &Case<'_>) -> Answer {
         let Some(played) = case.played(scenario) else { continue };
         let all = said(&played);
         any |= all.iter().any(|said| is_about_consent(&said.signal));
-        if scenario == Scenario::S0 {
-            if let Some((said, granted)) = granted_by_default(&all) {
-                wrong.push(format!("consent mode grants {} by default", list(&granted)));
-                references.push(shown(&played, said, "the default of consent mode"));
-            }
+        if scenario == Scenario::S0
+            && let Some((said, granted)) = granted_by_default(&all)
+        {
+            wrong.push(format!("consent mode grants {} by default", list(&granted)));
+            references.push(shown(&played, said, "the default of consent mode"));
         }
         let after: Vec<&Said> =
             all.iter().filter(|said| played.choice.is_none_or(|choice| said.event > choice)).collect();
@@ -157,10 +162,8 @@ pub(super) fn signals_agree(case: &Case<'_>) -> Answer {
         return Answer::not_applicable("no consent signal was seen");
     }
     for scenario in [Scenario::S0, Scenario::S1, Scenario::S2] {
-        match case.played(scenario).map(|played| played.watched()) {
-            None => return Answer::inconclusive(format!("signals agree as far as seen, but {scenario} was not played")),
-            Some(Err(why)) => return Answer::inconclusive(format!("signals agree as far as seen, but {why}")),
-            Some(Ok(())) => {}
+        if let Err(why) = case.watched(scenario) {
+            return Answer::inconclusive(format!("signals agree as far as seen, but {why}"));
         }
     }
     Answer::conform("the consent signals seen agree with the choice, and deny before it")

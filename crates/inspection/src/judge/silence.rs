@@ -51,7 +51,7 @@ pub(super) fn untouched_is_refused(case: &Case<'_>) -> Answer {
     }
     match (&refused, &accepted) {
         // Acceptance brings something that would have shown.
-        (_, Some(accepted)) if accepted.difference(refused.as_ref().unwrap_or(&nothing)).next().is_some() => {
+        (Some(refused), Some(accepted)) if accepted.difference(refused).next().is_some() => {
             Answer::conform("saving the settings untouched had the effect of refusing")
         }
         (Some(_), Some(_)) => by_stored_choice(case, &saved),
@@ -123,7 +123,12 @@ pub(super) fn silence_is_no_consent(case: &Case<'_>) -> Answer {
     let mut tried = Vec::new();
     for passive in &case.evidence.passive {
         // An act without an object, such as closing where there is no cross, has no visit.
-        let Some(played) = case.played_as(&passive.visit) else { continue };
+        let Some(played) = case.played_as(&passive.visit) else {
+            if passive.effect != Effect::Unknown {
+                inconclusive.push(format!("visit {} is not in the evidence", passive.visit));
+            }
+            continue;
+        };
         let new: BTreeSet<String> = names_of(&played, played.choice).difference(&known).cloned().collect();
         if !new.is_empty() {
             return Answer::breach(format!("after {} these appeared: {}", act_in_words(&passive.act), list(&new)))
@@ -146,6 +151,9 @@ pub(super) fn silence_is_no_consent(case: &Case<'_>) -> Answer {
             .showing(which.evidence)
             .showing(claims(case))
             .heuristic_if(which.certainty.is_some());
+    }
+    if let Err(why) = case.watched(Scenario::S0) {
+        return Answer::inconclusive(format!("no consent was seen being stored, but {why}"));
     }
     if case.evidence.passive.len() < ACTS {
         return Answer::inconclusive("not every way of ignoring the banner was tried (S5)");

@@ -1,1 +1,742 @@
-//! To come.
+//! Each rule on small evidence: kept, broken, not to be told, without object; and what must hold of all of them.
+
+pub(crate) mod build;
+
+use super::judge;
+use crate::{
+    catalogue::Catalogue,
+    classify::classify,
+    evidence::{Effect, Evidence, Outcome},
+};
+use build::{
+    HOST, accepted, change, first, good, ignored, plain, put, refused, remove, saved, second, switch, untouched, withdrawn,
+};
+use proptest::prelude::*;
+use std::sync::OnceLock;
+use vigie_banner::{Nature, Role, Shape, Switch};
+use vigie_domain::{Certainty, EventKind, Finding, Purpose, RuleId, Scenario, Verdict};
+use vigie_trackers::Classifier;
+
+use Verdict::{Breach, Conform, Inconclusive, NotApplicable};
+
+/// A TC string after a refusal that keeps legitimate interest for purposes 3 and 4, and one that consents to all.
+const TC_INTEREST: &str = tc::INTEREST;
+const TC_CONSENT: &str = tc::CONSENT;
+const TC_NOTHING: &str = tc::NOTHING;
+
+mod tc;
+
+pub(crate) fn classifier() -> &'static Classifier {
+    static CLASSIFIER: OnceLock<Classifier> = OnceLock::new();
+    CLASSIFIER.get_or_init(Classifier::bundled)
+}
+
+pub(crate) fn findings(evidence: &Evidence) -> Vec<Finding> {
+    judge(evidence, &classify(evidence, classifier()), Catalogue::bundled())
+}
+
+fn finding(evidence: &Evidence, rule: u8) -> Finding {
+    findings(evidence).into_iter().find(|finding| finding.rule == RuleId::ck(rule)).unwrap()
+}
+
+/// Checks one rule on evidence that is good but for one change.
+fn check(rule: u8, spoil: impl FnOnce(&mut Evidence), verdict: Verdict, summary: &str) -> Finding {
+    let mut evidence = good();
+    spoil(&mut evidence);
+    let found = finding(&evidence, rule);
+    assert_eq!(found.verdict, verdict, "{}: {}", found.rule, found.summary);
+    assert!(found.summary.contains(summary), "{}: `{}` lacks `{summary}`", found.rule, found.summary);
+    if verdict == Breach {
+        assert!(!found.evidence.is_empty(), "{}: a breach rests on something", found.rule);
+    }
+    found
+}
+
+fn drop_visit(evidence: &mut Evidence, name: &str) {
+    evidence.visits.retain(|visit| visit.name != name);
+}
+
+fn unquiet(evidence: &mut Evidence, name: &str) {
+    let visit = evidence.visits.iter_mut().find(|visit| visit.name == name).unwrap();
+    for event in &mut visit.events {
+        if let EventKind::Quiet { reached, .. } = &mut event.kind {
+            *reached = false;
+        }
+    }
+}
+
+#[test]
+fn a_good_site_breaks_nothing() {
+    for found in findings(&good()) {
+        assert_ne!(found.verdict, Breach, "{}: {}", found.rule, found.summary);
+    }
+}
+
+#[test]
+fn what_a_good_site_conforms_to() {
+    let conform: Vec<u8> = findings(&good())
+        .into_iter()
+        .filter(|finding| finding.verdict == Conform)
+        .map(|finding| finding.rule.number())
+        .collect();
+    assert_eq!(conform, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 17, 18, 22, 23, 25, 26, 29, 30, 31]);
+}
+
+#[test]
+fn a_page_without_banner_and_trackers_conforms_to_what_it_can() {
+    let found = findings(&plain());
+    let of = |verdict: Verdict| -> Vec<u8> {
+        found.iter().filter(|finding| finding.verdict == verdict).map(|finding| finding.rule.number()).collect()
+    };
+    assert_eq!(of(Conform), [1, 2, 3]);
+    assert_eq!(of(Breach), [0_u8; 0]);
+    assert_eq!(of(NotApplicable).len(), 24);
+}
+
+#[test]
+fn trackers_on_a_page_without_banner_are_breaches_of_the_first_two_rules() {
+    let mut evidence = plain();
+    evidence.visits = vec![untouched(|play| play.trackers(1))];
+    for found in findings(&evidence) {
+        let expected = match found.rule.number() {
+            1 | 2 => Breach,
+            3 => Conform,
+            number if Catalogue::bundled().rule(RuleId::ck(number)).not_judged.is_some() => Inconclusive,
+            _ => NotApplicable,
+        };
+        assert_eq!(found.verdict, expected, "{}: {}", found.rule, found.summary);
+    }
+}
+
+#[test]
+fn ck_01_names_what_was_written_before_a_choice() {
+    let found = check(1, |evidence| put(evidence, untouched(|play| play.trackers(1))), Breach, "2 cookies that need consent were written before any choice: ");
+    assert!(found.summary.contains("_ga") && found.summary.contains("_fbp"), "{}", found.summary);
+    assert_eq!(found.certainty, Certainty::Deterministic);
+    assert!(found.evidence.iter().all(|reference| reference.visit == "S0" && reference.event.is_some()));
+    let third = |evidence: &mut Evidence| {
+        let visit = untouched(|play| {
+            play.request("https://www.facebook.com/tr?id=1", "image");
+            play.header_cookie("fr", "0aBcDeFgHiJkLmNoPq", "facebook.com", "https://www.facebook.com/tr?id=1");
+        });
+        put(evidence, visit);
+    };
+    check(1, third, Breach, "1 cookie that needs consent was written before any choice: fr (facebook.com)");
+    let stored = |evidence: &mut Evidence| put(evidence, untouched(|play| drop(play.store("taboola global:user-id", "9f3a7c55-11d2-4c8e-b1a0-77aa0f5e2d61"))));
+    check(1, stored, Breach, "1 storage entry");
+    check(1, |_| {}, Conform, "");
+    check(1, |evidence| drop_visit(evidence, "S0"), Inconclusive, "not played");
+    check(1, |evidence| unquiet(evidence, "S0"), Inconclusive, "not quiet");
+}
+
+#[test]
+fn ck_01_an_unknown_cookie_is_a_question_and_no_breach() {
+    let unknown = |evidence: &mut Evidence| {
+        put(evidence, untouched(|play| drop(play.cookie("zqx", "blue", &format!("https://{HOST}/app.js")))));
+    };
+    let found = check(1, unknown, Inconclusive, "zqx");
+    assert_eq!(found.questions.len(), 1);
+    assert!(found.questions[0].contains("`zqx`"), "{}", found.questions[0]);
+}
+
+#[test]
+fn ck_01_a_cookie_that_the_browser_did_not_take_is_no_write() {
+    let refused = |evidence: &mut Evidence| {
+        let visit = untouched(|play| {
+            let writer = vigie_domain::record::Writer::Script { stack: vec!["https://www.googletagmanager.com/gtag/js".into()] };
+            let (name, raw) = ("_ga".to_owned(), "_ga=GA1.1.1928374650.1764000000; domain=test; path=/".to_owned());
+            play.push(EventKind::CookieWritten { name, raw, writer, deleted: false });
+        });
+        put(evidence, visit);
+    };
+    check(1, refused, Conform, "");
+}
+
+#[test]
+fn ck_02_tells_reads_from_code() {
+    let found = check(2, |evidence| put(evidence, untouched(|play| play.trackers(1))), Breach, "calls to trackers left");
+    assert!(found.summary.contains("www.google-analytics.com"), "{}", found.summary);
+    let code = |evidence: &mut Evidence| {
+        put(evidence, untouched(|play| drop(play.request("https://www.googletagmanager.com/gtag/js?id=G-1", "script"))));
+    };
+    let found = check(2, code, Inconclusive, "the code of 1 tracker was loaded");
+    assert_eq!(found.questions.len(), 1);
+    check(2, |_| {}, Conform, "");
+    check(2, |evidence| drop_visit(evidence, "S0"), Inconclusive, "");
+}
+
+#[test]
+fn ck_03_needs_reading_and_sending() {
+    let script = "https://fp.printer.test/fp.js";
+    let scan = |sends: bool| {
+        move |evidence: &mut Evidence| {
+            let visit = untouched(|play| {
+                play.request(script, "script");
+                let (api, script_url) = ("HTMLCanvasElement.toDataURL".to_owned(), Some(script.to_owned()));
+                play.push(EventKind::Fingerprinting { api, script: script_url, calls: 1 });
+                if sends {
+                    play.request_by("https://fp.printer.test/p?h=77aa0f5e", "fetch", Some(script));
+                }
+            });
+            put(evidence, visit);
+        }
+    };
+    check(3, scan(true), Breach, "HTMLCanvasElement.toDataURL");
+    check(3, scan(false), Conform, "nothing was seen being sent");
+    check(3, |evidence| unquiet(evidence, "S0"), Inconclusive, "");
+}
+
+#[test]
+fn ck_04_always_on_is_necessary() {
+    let advertising = |evidence: &mut Evidence| {
+        let claim = Switch { on: Some(true), disabled: true, exempt: true, ..switch(18, "Advertising", Purpose::Advertising) };
+        second(evidence).switches.push(claim);
+    };
+    check(4, advertising, Breach, "`Advertising`");
+    let listed = |evidence: &mut Evidence| {
+        second(evidence).text = "Strictly necessary: shop_choice, _fbp. Advertising: none".to_owned();
+    };
+    check(4, listed, Breach, "_fbp");
+    let rightly = |evidence: &mut Evidence| {
+        second(evidence).text = "Strictly necessary: shop_choice. Advertising: _fbp".to_owned();
+    };
+    check(4, rightly, Conform, "");
+    check(4, |evidence| put(evidence, refused(|play| play.trackers(1))), Inconclusive, "_ga");
+    let silent = |evidence: &mut Evidence| {
+        second(evidence).switches.remove(0);
+        for surface in [&mut evidence.first_layer[0].surface, &mut evidence.further_layers[0].surface] {
+            surface.purposes.retain(|named| named.purpose != Purpose::Necessary);
+        }
+    };
+    check(4, silent, NotApplicable, "");
+}
+
+#[test]
+fn ck_05_a_refusal_on_every_layer() {
+    let found = check(5, |evidence| remove(evidence, Role::RefuseAll), Breach, "the first layer accepts in 1 click and offers no refusal");
+    assert!(found.evidence.iter().any(|reference| reference.picture.is_some() && reference.crop.is_some()));
+    assert_eq!(found.certainty, Certainty::Deterministic);
+    let preticked_below = |evidence: &mut Evidence| second(evidence).switches[1].on = Some(true);
+    check(5, preticked_below, Breach, "layer 2");
+    check(5, |_| {}, Conform, "2 layers");
+    let notice = |evidence: &mut Evidence| {
+        remove(evidence, Role::AcceptAll);
+        evidence.further_layers.clear();
+    };
+    check(5, notice, NotApplicable, "");
+}
+
+#[test]
+fn ck_05_saving_what_is_off_is_told_apart_from_refusing() {
+    let saving = |evidence: &mut Evidence| {
+        remove(evidence, Role::RefuseAll);
+        let switches = second(evidence).switches.clone();
+        first(evidence).switches = switches;
+        first(evidence).controls.push(build::control(6, "Save", Role::SaveSelection));
+    };
+    let found = check(5, saving, Breach, "only saving the switches as they stand refuses");
+    assert_eq!(found.certainty, Certainty::Heuristic);
+}
+
+#[test]
+fn ck_06_counts_clicks() {
+    let longer = |evidence: &mut Evidence| {
+        let path = evidence.refuse.as_mut().unwrap();
+        let step = path.steps[0].clone();
+        path.steps.push(step);
+    };
+    check(6, longer, Breach, "refusing takes 2 clicks, accepting 1 click");
+    let found = check(6, |evidence| evidence.refuse = None, Breach, "no way to refuse was found within 14 clicks");
+    assert_eq!(found.certainty, Certainty::Heuristic);
+    let cut = |evidence: &mut Evidence| {
+        evidence.refuse = None;
+        evidence.gaps.push("the search for a way to refuse ended early, for time".to_owned());
+    };
+    check(6, cut, Inconclusive, "ended early");
+    check(6, |evidence| evidence.accept = None, Inconclusive, "");
+    check(6, |_| {}, Conform, "refusing takes 1 click, accepting 1 click");
+}
+
+#[test]
+fn ck_07_both_in_view() {
+    let hidden = |evidence: &mut Evidence| {
+        let phone = evidence.other_viewports[0].surface.as_mut().unwrap();
+        phone.controls[1].in_reach = false;
+    };
+    check(7, hidden, Breach, "at 390x844");
+    check(7, |evidence| evidence.other_viewports.clear(), Inconclusive, "390x844");
+    check(7, |evidence| remove(evidence, Role::RefuseAll), NotApplicable, "");
+    check(7, |_| {}, Conform, "1366x768, 390x844");
+}
+
+#[test]
+fn ck_08_a_real_control() {
+    check(8, |evidence| change(evidence, Role::RefuseAll, |control| control.nature = Nature::Link), Breach, "a link");
+    check(8, |evidence| change(evidence, Role::RefuseAll, |control| control.in_text = true), Breach, "inside a text");
+    let bare = |evidence: &mut Evidence| change(evidence, Role::RefuseAll, |control| control.look.shape = Shape::Plain);
+    assert_eq!(check(8, bare, Breach, "bare text").certainty, Certainty::Heuristic);
+    check(8, |evidence| change(evidence, Role::AcceptAll, |control| control.nature = Nature::Link), Conform, "");
+    check(8, |evidence| remove(evidence, Role::RefuseAll), NotApplicable, "");
+}
+
+#[test]
+fn ck_09_looks_alike() {
+    let contrast = |of: f32| move |evidence: &mut Evidence| change(evidence, Role::RefuseAll, |c| c.look.text_contrast = of);
+    check(9, contrast(1.2), Breach, "1.2:1");
+    check(9, contrast(2.5), Breach, "2.5:1");
+    check(9, contrast(4.0), Inconclusive, "4.0:1");
+    check(9, |evidence| change(evidence, Role::RefuseAll, |c| c.look.shape = Shape::Plain), Breach, "bare text");
+    check(9, |evidence| change(evidence, Role::RefuseAll, |c| c.look.area = 3200.0), Inconclusive, "area is 0.50");
+    check(9, |evidence| change(evidence, Role::RefuseAll, |c| c.look.shape = Shape::Outlined), Inconclusive, "outlined");
+    check(9, |evidence| remove(evidence, Role::RefuseAll), NotApplicable, "");
+    check(9, |_| {}, Conform, "");
+}
+
+#[test]
+fn ck_10_accept_once() {
+    let twice = |evidence: &mut Evidence| {
+        first(evidence).controls.push(build::control(7, "Accept and close", Role::AcceptAll));
+    };
+    check(10, twice, Breach, "2 controls to accept (`Accept all`, `Accept and close`) and 1 to refuse");
+    check(10, |_| {}, Conform, "");
+    let alone = |evidence: &mut Evidence| {
+        remove(evidence, Role::RefuseAll);
+        evidence.further_layers.clear();
+    };
+    check(10, alone, NotApplicable, "");
+}
+
+#[test]
+fn ck_11_the_label_is_explicit() {
+    check(11, |evidence| change(evidence, Role::RefuseAll, |control| control.vague = true), Breach, "vague or partial");
+    let unusual = |evidence: &mut Evidence| change(evidence, Role::RefuseAll, |control| control.role = Role::Unknown);
+    check(11, unusual, Breach, "does not say that it refuses");
+    let foreign = |evidence: &mut Evidence| {
+        change(evidence, Role::RefuseAll, |control| control.role = Role::Unknown);
+        first(evidence).language = Some("xx".to_owned());
+    };
+    check(11, foreign, Inconclusive, "language");
+    check(11, |evidence| remove(evidence, Role::RefuseAll), NotApplicable, "");
+    check(11, |_| {}, Conform, "`Reject all`");
+}
+
+#[test]
+fn ck_12_nothing_preticked() {
+    check(12, |evidence| second(evidence).switches[1].on = Some(true), Breach, "1 switch for something that needs consent is on when first shown: `Audience measurement`");
+    check(12, |evidence| second(evidence).switches[1].on = None, Inconclusive, "Audience");
+    check(12, |evidence| second(evidence).switches.truncate(1), NotApplicable, "");
+    check(12, |evidence| evidence.further_layers.clear(), Inconclusive, "the settings were not seen");
+    check(12, |_| {}, Conform, "2 switches");
+    let radio = |denied: bool| {
+        move |evidence: &mut Evidence| {
+            let option = |node, label: &str, allows, on| Switch {
+                choice_of: Some(1),
+                allows: Some(allows),
+                on: Some(on),
+                ..switch(node, label, Purpose::Audience)
+            };
+            second(evidence).switches = vec![option(20, "Allow", true, !denied), option(21, "Deny", false, denied)];
+        }
+    };
+    check(12, radio(true), Conform, "");
+    check(12, radio(false), Breach, "`Allow`");
+}
+
+#[test]
+fn ck_12_a_switch_that_we_turned_on_is_not_preticked() {
+    let moved = |evidence: &mut Evidence| {
+        let mut later = evidence.further_layers[0].clone();
+        later.via.push("Advertising".to_owned());
+        later.layer = vigie_domain::Layer(3);
+        later.surface.switches[2].on = Some(true);
+        evidence.further_layers.push(later);
+    };
+    check(12, moved, Conform, "");
+}
+
+#[test]
+fn ck_13_saving_untouched_is_refusing() {
+    check(13, |evidence| put(evidence, saved(|play| play.trackers(4))), Breach, "_ga");
+    check(13, |evidence| drop_visit(evidence, "S4"), Inconclusive, "");
+    check(13, |evidence| drop_visit(evidence, "S1"), Inconclusive, "");
+    let no_settings = |evidence: &mut Evidence| {
+        drop_visit(evidence, "S4");
+        remove(evidence, Role::Settings);
+        evidence.further_layers.clear();
+    };
+    check(13, no_settings, NotApplicable, "");
+    check(13, |_| {}, Conform, "");
+}
+
+#[test]
+fn ck_13_without_trackers_the_stored_choice_is_compared() {
+    let harmless = |stored: &'static str| {
+        move |evidence: &mut Evidence| {
+            put(evidence, accepted(|_| {}, |_| {}));
+            put(evidence, saved(|play| drop(play.cookie("shop_choice", stored, &format!("https://{HOST}/app.js")))));
+        }
+    };
+    check(13, harmless("necessary"), Conform, "stored what refusing stores");
+    check(13, |evidence| {
+        harmless("all")(evidence);
+    }, Breach, "");
+}
+
+#[test]
+fn ck_14_silence_is_no_consent() {
+    let scroll = |evidence: &mut Evidence| evidence.passive[3].effect = Effect::Accepts;
+    check(14, scroll, Breach, "scrolling");
+    check(14, |evidence| put(evidence, ignored("scroll", |play| play.trackers(5))), Breach, "after scrolling these appeared");
+    let before = |evidence: &mut Evidence| put(evidence, untouched(|play| play.trackers(1)));
+    check(14, before, Breach, "doing nothing has the effect of consent");
+    check(14, |evidence| evidence.passive.clear(), Inconclusive, "S5");
+    check(14, |evidence| drop_visit(evidence, "S5-scroll"), Inconclusive, "");
+    check(14, |evidence| unquiet(evidence, "S5-escape"), Inconclusive, "");
+    check(14, |_| {}, Conform, "scrolling");
+}
+
+#[test]
+fn ck_15_the_effect_of_ignoring_is_said() {
+    check(15, |evidence| remove(evidence, Role::RefuseAll), Breach, "no word on");
+    let said = |evidence: &mut Evidence| {
+        remove(evidence, Role::RefuseAll);
+        first(evidence).statements.effect_of_ignoring = Some("if you do not choose, nothing is stored".to_owned());
+    };
+    check(15, said, Conform, "“if you do not choose, nothing is stored”");
+    let foreign = |evidence: &mut Evidence| {
+        remove(evidence, Role::RefuseAll);
+        first(evidence).language = None;
+    };
+    check(15, foreign, Inconclusive, "");
+    check(15, |_| {}, NotApplicable, "");
+}
+
+#[test]
+fn ck_17_purposes_are_named_precisely() {
+    check(17, |evidence| first(evidence).purposes.clear(), Breach, "names no purpose");
+    check(17, |evidence| first(evidence).purposes.retain(|named| named.purpose != Purpose::Advertising), Breach, "advertising (_fbp");
+    check(17, |evidence| first(evidence).statements.imprecise.push("improve your experience".to_owned()), Breach, "“improve your experience”");
+    check(17, |evidence| drop_visit(evidence, "S2"), Inconclusive, "");
+    check(17, |_| {}, Conform, "audience measurement, advertising");
+}
+
+#[test]
+fn ck_18_advertising_is_named() {
+    check(18, |evidence| first(evidence).purposes.retain(|named| named.purpose != Purpose::Advertising), Breach, "_fbp");
+    check(18, |evidence| put(evidence, accepted(|_| {}, |_| {})), NotApplicable, "");
+    check(18, |evidence| drop_visit(evidence, "S2"), Inconclusive, "");
+    check(18, |_| {}, Conform, "");
+}
+
+#[test]
+fn ck_19_those_behind_the_trackers() {
+    let found = check(19, |_| {}, Inconclusive, "`12 partners`");
+    assert!(found.questions[0].contains("google-analytics.com"), "{:?}", found.questions);
+    let mute = |evidence: &mut Evidence| {
+        remove(evidence, Role::PartnerList);
+        remove(evidence, Role::Settings);
+    };
+    check(19, mute, Breach, "facebook.com");
+    let named = |evidence: &mut Evidence| {
+        first(evidence).text = "We use googletagmanager, google-analytics and facebook".to_owned();
+    };
+    check(19, named, Conform, "");
+    check(19, |evidence| put(evidence, accepted(|_| {}, |_| {})), NotApplicable, "");
+    check(19, |evidence| drop_visit(evidence, "S2"), Inconclusive, "");
+}
+
+#[test]
+fn ck_22_a_choice_per_purpose() {
+    let none = |evidence: &mut Evidence| second(evidence).switches.truncate(1);
+    check(22, none, Breach, "no switch for 2 purposes");
+    check(22, |evidence| second(evidence).switches.truncate(2), Breach, "1 switch stands for 2 purposes");
+    check(22, |evidence| evidence.further_layers.clear(), Inconclusive, "");
+    check(22, |evidence| drop_visit(evidence, "S2"), Inconclusive, "");
+    check(22, |_| {}, Conform, "2 separate switches");
+}
+
+#[test]
+fn ck_23_one_surface() {
+    check(23, |evidence| {
+        let again = evidence.first_layer[0].clone();
+        evidence.first_layer.push(again);
+    }, Breach, "2 consent surfaces");
+    check(23, |_| {}, Conform, "");
+}
+
+#[test]
+fn ck_25_and_26_refusal_stops_writes_and_reads() {
+    let ignored = |evidence: &mut Evidence| put(evidence, refused(|play| play.trackers(6)));
+    let found = check(25, ignored, Breach, "2 cookies that need consent were written after the refusal");
+    assert!(found.evidence.iter().any(|reference| reference.what.as_deref() == Some("the refusal")));
+    let found = check(26, ignored, Breach, "carried cookies that need consent (");
+    assert!(found.summary.contains("www.google-analytics.com"), "{}", found.summary);
+    let left = |evidence: &mut Evidence| {
+        // Written before the choice, and neither removed nor read anew by any tracker: the site itself still gets it.
+        let mut visit = refused(|_| {});
+        let cookie = accepted(|play| drop(play.cookie("_ga", "GA1.1.1928374650.1764000000", "https://shop.test/app.js")), |_| {});
+        visit.samples.iter_mut().for_each(|sample| sample.cookies.push(cookie.samples[0].cookies[0].clone()));
+        put(evidence, visit);
+    };
+    check(25, left, Conform, "");
+    for rule in [25, 26] {
+        check(rule, |evidence| evidence.refuse = None, Inconclusive, "no way to refuse");
+        check(rule, |evidence| drop_visit(evidence, "S1"), Inconclusive, "");
+        check(rule, |evidence| unquiet(evidence, "S1"), Inconclusive, "not quiet");
+        check(rule, |evidence| { evidence.first_layer.clear(); }, NotApplicable, "");
+        check(rule, |_| {}, Conform, "");
+    }
+}
+
+#[test]
+fn ck_26_a_cookie_that_goes_with_the_refusal_itself_is_forgiven() {
+    let farewell = |stays: bool| {
+        move |evidence: &mut Evidence| {
+            let mut play = build::Play::new("S1", Scenario::S1);
+            play.cookie("_ga", "GA1.1.1928374650.1764000000", "https://www.googletagmanager.com/gtag/js");
+            play.sample("before");
+            play.click("Reject all");
+            play.request(&format!("https://{HOST}/consent"), "fetch");
+            if !stays {
+                play.forget(&["_ga"]);
+            }
+            play.sample("after-choice");
+            play.load("reload");
+            play.sample("after-reload");
+            play.load("walk");
+            play.sample("after-walk");
+            put(evidence, play.record);
+            let visit = evidence.visit(Scenario::S1).unwrap().clone();
+            evidence.refuse = Some(build::path(vigie_domain::Choice::Refuse, &visit, "after-choice", &["Reject all"]));
+        }
+    };
+    check(26, farewell(false), Conform, "");
+    check(26, farewell(true), Breach, "_ga");
+}
+
+#[test]
+fn ck_29_a_way_back_on_every_page() {
+    check(29, |evidence| evidence.way_back.push(("https://shop.test/2".to_owned(), None)), Breach, "1 of the 2 pages");
+    check(29, |evidence| evidence.way_back.clear(), Inconclusive, "");
+    check(29, |evidence| evidence.way_back[0].1 = None, Inconclusive, "`Cookie settings` led back");
+    check(29, |_| {}, Conform, "`Cookie settings`");
+}
+
+#[test]
+fn ck_30_thresholds() {
+    let clicks = |n: usize| {
+        move |evidence: &mut Evidence| {
+            let path = evidence.withdraw.as_mut().unwrap();
+            let step = path.steps[0].clone();
+            path.steps = vec![step; n];
+        }
+    };
+    check(30, clicks(1), Conform, "withdrawing takes 1 click, accepting 1 click");
+    check(30, clicks(2), Conform, "");
+    check(30, clicks(3), Inconclusive, "left to a person");
+    check(30, clicks(4), Breach, "withdrawing takes 4 clicks, accepting 1 click");
+    check(30, |evidence| evidence.withdraw = None, Breach, "no way to withdraw was found within 14 clicks");
+    check(30, |evidence| {
+        evidence.withdraw = None;
+        evidence.scenarios = vec![Scenario::S0, Scenario::S2];
+    }, Inconclusive, "");
+    check(30, |evidence| evidence.accept = None, Inconclusive, "");
+}
+
+#[test]
+fn ck_31_withdrawal_works() {
+    let kept = |evidence: &mut Evidence| put(evidence, withdrawn(|play| play.trackers(3), |_| {}));
+    check(31, kept, Breach, "carried cookies that need consent (");
+    let running = |evidence: &mut Evidence| put(evidence, withdrawn(|play| play.trackers(3), |play| play.trackers(3)));
+    check(31, running, Breach, "were written");
+    let nothing = |evidence: &mut Evidence| put(evidence, withdrawn(|_| {}, |_| {}));
+    check(31, nothing, NotApplicable, "nothing to undo");
+    check(31, |evidence| evidence.withdraw = None, Inconclusive, "");
+    check(31, |evidence| unquiet(evidence, "S3"), Inconclusive, "not quiet");
+    check(31, |_| {}, Conform, "");
+}
+
+#[test]
+fn ck_36_legitimate_interest() {
+    check(36, |_| {}, NotApplicable, "");
+    check(36, |evidence| put(evidence, refused(|play| drop(play.signal("tcf", TC_INTEREST)))), Breach, "purposes 3, 4");
+    check(36, |evidence| put(evidence, refused(|play| drop(play.signal("tcf", TC_NOTHING)))), Conform, "");
+    check(36, |evidence| {
+        put(evidence, refused(|play| drop(play.signal("tcf", TC_NOTHING))));
+        drop_visit(evidence, "S2");
+    }, Inconclusive, "S2");
+    check(36, |evidence| {
+        let switch = &mut second(evidence).switches[1];
+        (switch.on, switch.legitimate_interest) = (Some(true), true);
+    }, Breach, "switches for legitimate interest");
+}
+
+#[test]
+fn ck_37_signals_agree() {
+    const GRANTED: &str = r#"{"ad_storage":"granted","analytics_storage":"granted"}"#;
+    const DENIED: &str = r#"{"ad_storage":"denied","analytics_storage":"denied"}"#;
+    check(37, |_| {}, NotApplicable, "");
+    check(37, |evidence| put(evidence, untouched(|play| drop(play.signal("gtag-default", GRANTED)))), Breach, "consent mode grants ad_storage, analytics_storage by default");
+    check(37, |evidence| put(evidence, refused(|play| drop(play.signal("gtag-update", GRANTED)))), Breach, "after the refusal consent mode says granted");
+    check(37, |evidence| put(evidence, refused(|play| drop(play.signal("tcf", TC_CONSENT)))), Breach, "after the refusal the TC string says granted");
+    let agree = |evidence: &mut Evidence| {
+        put(evidence, untouched(|play| drop(play.signal("gtag-default", DENIED))));
+        put(evidence, refused(|play| {
+            play.signal("gtag-default", DENIED);
+            play.signal("gtag-update", DENIED);
+        }));
+        put(evidence, accepted(|_| {}, |play| {
+            play.trackers(2);
+            play.signal("gtag-default", DENIED);
+            play.signal("gtag-update", GRANTED);
+            play.request("https://www.google-analytics.com/g/collect?v=2&gcs=G111", "ping");
+        }));
+    };
+    check(37, agree, Conform, "");
+    check(37, |evidence| {
+        agree(evidence);
+        unquiet(evidence, "S1");
+    }, Inconclusive, "");
+    let regional = |evidence: &mut Evidence| {
+        let elsewhere = r#"{"ad_storage":"granted","region":["US"]}"#;
+        put(evidence, untouched(|play| {
+            play.signal("gtag-default", elsewhere);
+            play.signal("gtag-default", DENIED);
+        }));
+    };
+    check(37, regional, Conform, "");
+}
+
+#[test]
+fn every_rule_is_judged_or_says_why_not() {
+    for found in findings(&good()) {
+        assert!(!found.summary.contains("has no test"), "{}", found.rule);
+        let rule = Catalogue::bundled().rule(found.rule);
+        if let Some(why) = &rule.not_judged {
+            assert_eq!(found.verdict, Inconclusive);
+            assert_eq!(found.summary, format!("not judged: {why}"));
+        }
+    }
+}
+
+#[test]
+fn summaries_are_clauses() {
+    for evidence in spoilt() {
+        for found in findings(&evidence) {
+            let summary = &found.summary;
+            assert!(!summary.ends_with('.') && !summary.is_empty(), "{}: {summary}", found.rule);
+            assert!(!summary.contains('\n'), "{}: {summary}", found.rule);
+        }
+    }
+}
+
+#[test]
+fn the_findings_of_a_rich_site_read_well() {
+    let lines: Vec<String> = findings(&rich())
+        .into_iter()
+        .map(|finding| {
+            let word = |value: serde_json::Value| value.as_str().unwrap().to_owned();
+            let verdict = word(serde_json::to_value(finding.verdict).unwrap());
+            let certainty = word(serde_json::to_value(finding.certainty).unwrap());
+            let mut lines = format!("{} {verdict}, {certainty}: {}", finding.rule, finding.summary);
+            for reference in &finding.evidence {
+                let event = reference.event.map(|n| format!(" #{n}")).unwrap_or_default();
+                let picture = reference.picture.as_ref().map(|path| format!(" [{path} {:?}]", reference.crop));
+                let what = reference.what.as_deref().unwrap_or_default();
+                lines.push_str(&format!("\n    {}{event}{}: {what}", reference.visit, picture.unwrap_or_default()));
+            }
+            for question in &finding.questions {
+                lines.push_str(&format!("\n    ? {question}"));
+            }
+            lines
+        })
+        .collect();
+    insta::assert_snapshot!(lines.join("\n"));
+}
+
+/// A site with much to say of.
+pub(crate) fn rich() -> Evidence {
+    let mut evidence = good();
+    for spoil in SPOILS {
+        spoil(&mut evidence);
+    }
+    evidence
+}
+
+/// Changes that each break something.
+const SPOILS: [fn(&mut Evidence); 10] = [
+    |evidence| {
+        put(evidence, untouched(|play| {
+            play.trackers(1);
+            play.cookie("zqx", "7f3a9c5511d24c8eb1a077aa", &format!("https://{HOST}/app.js"));
+            play.signal("gtag-default", r#"{"ad_storage":"granted"}"#);
+        }));
+    },
+    |evidence| put(evidence, refused(|play| play.trackers(6))),
+    |evidence| change(evidence, Role::RefuseAll, |control| {
+        control.nature = Nature::Link;
+        control.look.text_contrast = 2.1;
+        control.vague = true;
+    }),
+    |evidence| second(evidence).switches[2].on = Some(true),
+    |evidence| put(evidence, saved(|play| play.trackers(4))),
+    |evidence| evidence.passive[3].effect = Effect::Accepts,
+    |evidence| first(evidence).purposes.retain(|named| named.purpose != Purpose::Advertising),
+    |evidence| put(evidence, withdrawn(|play| play.trackers(3), |_| {})),
+    |evidence| evidence.way_back.push(("https://shop.test/2".to_owned(), None)),
+    |evidence| {
+        let path = evidence.withdraw.as_mut().unwrap();
+        let step = path.steps[0].clone();
+        path.steps = vec![step; 4];
+    },
+];
+
+fn spoilt() -> Vec<Evidence> {
+    SPOILS
+        .iter()
+        .map(|spoil| {
+            let mut evidence = good();
+            spoil(&mut evidence);
+            evidence
+        })
+        .chain([good(), plain(), rich()])
+        .collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn what_was_not_inspected_never_conforms(spoils in any::<u16>(), outcome in 0_u8..3) {
+        let mut evidence = good();
+        for (at, spoil) in SPOILS.iter().enumerate() {
+            if spoils >> at & 1 == 1 {
+                spoil(&mut evidence);
+            }
+        }
+        evidence.outcome = [Outcome::Blocked, Outcome::Unreachable, Outcome::Failed][usize::from(outcome)];
+        for found in findings(&evidence) {
+            prop_assert_eq!(found.verdict, Inconclusive, "{}: {}", found.rule, found.summary);
+        }
+    }
+
+    #[test]
+    fn seeing_less_never_makes_a_site_conform(spoils in any::<u16>(), dropped in any::<u16>()) {
+        let mut evidence = good();
+        for (at, spoil) in SPOILS.iter().enumerate() {
+            if spoils >> at & 1 == 1 {
+                spoil(&mut evidence);
+            }
+        }
+        let whole = findings(&evidence);
+        let mut at = 0;
+        evidence.visits.retain(|_| {
+            at += 1;
+            dropped >> (at - 1) & 1 == 0
+        });
+        for (whole, less) in whole.iter().zip(findings(&evidence)) {
+            let was_open = matches!(whole.verdict, Breach | Inconclusive);
+            prop_assert!(!(was_open && less.verdict == Conform), "{}: {} became {}", less.rule, whole.summary, less.summary);
+        }
+    }
+}

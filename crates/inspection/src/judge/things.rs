@@ -113,7 +113,11 @@ pub(super) fn reads<'a>(played: &Played<'a>, after: Option<u64>) -> Reads<'a> {
     for request in played.facts.requests_after(after) {
         let cookies: Vec<&String> =
             request.cookies.iter().filter(|title| after.is_none() || !is_farewell(played, request, title)).collect();
-        let reading = if cookies.is_empty() { request.reading().filter(|how| *how != Reading::Cookie) } else { Some(Reading::Cookie) };
+        let reading = if cookies.is_empty() {
+            request.reading().filter(|how| *how != Reading::Cookie)
+        } else {
+            Some(Reading::Cookie)
+        };
         // With only a farewell in it, the request may still hand something on.
         let reading = reading.or_else(|| request.identifier.then_some(Reading::Identifier));
         if let Some(reading) = reading {
@@ -127,8 +131,7 @@ pub(super) fn reads<'a>(played: &Played<'a>, after: Option<u64>) -> Reads<'a> {
         played.facts.requests_after(after).any(|request| request.host == tracker.host && request.tracker.is_some())
     };
     let reads_there = |tracker: &&TrackerFact| reads.requests.iter().any(|(request, _)| request.host == tracker.host);
-    reads.code_only =
-        played.facts.trackers.iter().filter(asked).filter(|tracker| !reads_there(tracker)).collect();
+    reads.code_only = played.facts.trackers.iter().filter(asked).filter(|tracker| !reads_there(tracker)).collect();
     reads
 }
 
@@ -148,7 +151,8 @@ impl Reads<'_> {
     /// (www.google-analytics.com)`.
     pub(super) fn in_words(&self) -> String {
         let mut parts = Vec::new();
-        let of = |wanted: Reading| self.requests.iter().filter(move |(_, how)| *how == wanted).map(|(request, _)| *request);
+        let of =
+            |wanted: Reading| self.requests.iter().filter(move |(_, how)| *how == wanted).map(|(request, _)| *request);
         let n = of(Reading::Cookie).count();
         if n > 0 {
             let names = list(of(Reading::Cookie).flat_map(|request| &request.cookies));
@@ -173,7 +177,8 @@ impl Reads<'_> {
         for (request, how) in &self.requests {
             first.entry((&request.host, *how)).or_insert(request);
         }
-        let mut requests: Vec<(&RequestFact, Reading)> = first.into_iter().map(|((_, how), request)| (request, how)).collect();
+        let mut requests: Vec<(&RequestFact, Reading)> =
+            first.into_iter().map(|((_, how), request)| (request, how)).collect();
         requests.sort_by_key(|(request, _)| request.event);
         requests
             .into_iter()
@@ -192,9 +197,7 @@ impl Reads<'_> {
     /// Returns whether everything rests on what was seen, and nothing on a list.
     pub(super) fn is_guess(&self, played: &Played<'_>) -> bool {
         self.requests.iter().all(|(request, how)| match how {
-            Reading::Call => {
-                request.tracker.as_ref().is_none_or(|found| found.why.starts_with("behaviour"))
-            }
+            Reading::Call => request.tracker.as_ref().is_none_or(|found| found.why.starts_with("behaviour")),
             Reading::Cookie | Reading::Identifier => {
                 let carried = |cookie: &&CookieFact| request.cookies.contains(&cookie.title());
                 played.facts.cookies.iter().filter(carried).all(|cookie| is_guess(&cookie.is))

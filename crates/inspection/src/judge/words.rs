@@ -26,7 +26,8 @@ pub(super) fn purposes_named(case: &Case<'_>) -> Answer {
         .map(|named| named.purpose)
         .filter(|purpose| !matches!(purpose, Purpose::Necessary | Purpose::Unspecified))
         .collect();
-    let imprecise = list(views.iter().flat_map(|view| &view.surface.statements.imprecise).map(|words| format!("“{words}”")));
+    let imprecise =
+        list(views.iter().flat_map(|view| &view.surface.statements.imprecise).map(|words| format!("“{words}”")));
     let in_use = purposes_in_use(case);
     let missing: Vec<&Purpose> = in_use.keys().filter(|purpose| !named.contains(*purpose)).collect();
     if !views.iter().all(|view| language_is_known(&view.surface)) && (named.is_empty() || !missing.is_empty()) {
@@ -43,7 +44,8 @@ pub(super) fn purposes_named(case: &Case<'_>) -> Answer {
             .showing(shown());
     }
     if !imprecise.is_empty() {
-        return Answer::breach(format!("the first layer uses words that name no purpose: {imprecise}")).showing(shown());
+        return Answer::breach(format!("the first layer uses words that name no purpose: {imprecise}"))
+            .showing(shown());
     }
     let words = list(named.iter().map(|purpose| purpose_in_words(*purpose)));
     let Some(s2) = case.played(Scenario::S2) else {
@@ -72,9 +74,7 @@ pub(super) fn advertising_named(case: &Case<'_>) -> Answer {
         .evidence
         .first_layer
         .iter()
-        .filter(|view| {
-            !view.surface.purposes.iter().any(|named| named.purpose == Purpose::Advertising)
-        })
+        .filter(|view| !view.surface.purposes.iter().any(|named| named.purpose == Purpose::Advertising))
         .collect();
     if silent.is_empty() {
         return Answer::conform(format!("the first layer names advertising, which is in use ({})", list(by)));
@@ -82,8 +82,11 @@ pub(super) fn advertising_named(case: &Case<'_>) -> Answer {
     if !silent.iter().all(|view| language_is_known(&view.surface)) {
         return Answer::inconclusive("the text is in a language whose words are not known here");
     }
-    Answer::breach(format!("advertising trackers run after acceptance ({}), and the first layer does not name advertising", list(by)))
-        .showing(silent.iter().map(|view| whole(view, "the first layer")))
+    Answer::breach(format!(
+        "advertising trackers run after acceptance ({}), and the first layer does not name advertising",
+        list(by)
+    ))
+    .showing(silent.iter().map(|view| whole(view, "the first layer")))
 }
 
 /// CK-19. Link to a full list of controllers on the first layer; hosts seen in S2 that map to no listed party = 0.
@@ -118,7 +121,7 @@ pub(super) fn parties_named(case: &Case<'_>) -> Answer {
     let question = || [format!("To which listed party does each of these belong: {}?", list(&hosts))];
     let text: String = views.iter().map(|view| view.surface.text.to_lowercase() + " ").collect();
     let is_named = |host: &&str| host.split('.').next().is_some_and(|name| name.len() > 3 && text.contains(name));
-    if hosts.iter().all(|host| is_named(&host)) {
+    if hosts.iter().all(is_named) {
         return Answer::conform(format!("the first layer names those behind the trackers seen: {}", list(&hosts)));
     }
     if let Some((view, link)) = control(Role::PartnerList) {

@@ -1,0 +1,165 @@
+//! What can be said on the command line.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+use vigie_browser::Patience;
+use vigie_domain::Scenario;
+
+/// Watches whether a service keeps people's "no".
+#[derive(Debug, Parser)]
+#[command(name = "vigie", version, max_term_width = 100, arg_required_else_help = true)]
+pub struct Arguments {
+    /// What every command understands.
+    #[command(flatten)]
+    pub common: Common,
+    /// What is to be done.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What every command understands.
+#[derive(Debug, Args)]
+pub struct Common {
+    /// Where everything that is kept goes [default: $XDG_DATA_HOME/vigie]
+    #[arg(long, global = true, value_name = "DIR", env = "VIGIE_HOME")]
+    pub home: Option<PathBuf>,
+    /// Print one JSON document on standard output
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Say nothing on standard error but errors
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+    /// How errors are printed
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "fancy")]
+    pub error_format: ErrorFormat,
+}
+
+/// How errors are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ErrorFormat {
+    /// With colour on a terminal.
+    Fancy,
+    /// Plain sentences, for screen readers.
+    Plain,
+}
+
+/// What can be done.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Visit a site and say what a yes and a no cost, what is stored and sent, and which rule each fact engages
+    Inspect(InspectOptions),
+    /// Serve the sample platform on this machine and inspect it
+    Demo(DemoOptions),
+    /// Say what is missing on this machine, and how to get it
+    Doctor(DoctorOptions),
+}
+
+/// How the browser is started and how visits are made.
+#[derive(Debug, Clone, Args)]
+pub struct VisitArguments {
+    /// Scenarios to play, for instance S0,S1,S2 [default: all that need nothing supplied]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = parse_scenario)]
+    pub scenarios: Vec<Scenario>,
+    /// The visitor's locale
+    #[arg(long, value_name = "TAG", default_value = "en-GB")]
+    pub locale: String,
+    /// The visitor's time zone, for instance Europe/Paris [default: this machine's]
+    #[arg(long, value_name = "ZONE")]
+    pub timezone: Option<String>,
+    /// Width and height of the viewport in CSS pixels
+    #[arg(long, value_name = "WxH", default_value = "1366x768", value_parser = parse_viewport)]
+    pub viewport: (u32, u32),
+    /// The Chromium to use [default: the first on the search path]
+    #[arg(long, value_name = "PATH")]
+    pub chromium: Option<PathBuf>,
+    /// A further argument for Chromium; may be repeated
+    #[arg(long = "chromium-arg", value_name = "ARG", allow_hyphen_values = true)]
+    pub chromium_arguments: Vec<String>,
+    /// Accept certificates that do not verify; the evidence says so
+    #[arg(long)]
+    pub ignore_certificate_errors: bool,
+    /// How long one inspection may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 90, value_parser = clap::value_parser!(u64).range(5..=3600))]
+    pub timeout: u64,
+    /// How long quiet must last before anything is sampled
+    #[arg(long, value_name = "WHICH", default_value = "standard")]
+    pub patience: PatienceArgument,
+    /// Where the evidence and the report go [default: below the home folder]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Write no report
+    #[arg(long)]
+    pub no_report: bool,
+}
+
+/// `vigie inspect`.
+#[derive(Debug, Args)]
+pub struct InspectOptions {
+    /// Addresses, beginning with https:// or http://
+    #[arg(required = true, value_name = "URL")]
+    pub urls: Vec<String>,
+    /// Sites inspected side by side
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub jobs: u16,
+    /// How visits are made.
+    #[command(flatten)]
+    pub visit: VisitArguments,
+}
+
+/// `vigie demo`.
+#[derive(Debug, Args)]
+pub struct DemoOptions {
+    /// Only serve the sample platform, until interrupted, and say how to open it
+    #[arg(long)]
+    pub serve: bool,
+    /// How visits are made.
+    #[command(flatten)]
+    pub visit: VisitArguments,
+}
+
+/// `vigie doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorOptions {
+    /// The Chromium to look at [default: the first on the search path]
+    #[arg(long, value_name = "PATH")]
+    pub chromium: Option<PathBuf>,
+}
+
+/// `--patience`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PatienceArgument {
+    /// A short while
+    Standard,
+    /// Fifteen seconds past network quiet, for a formal inspection
+    Thorough,
+}
+
+impl From<PatienceArgument> for Patience {
+    fn from(argument: PatienceArgument) -> Self {
+        match argument {
+            PatienceArgument::Standard => Self::Standard,
+            PatienceArgument::Thorough => Self::Thorough,
+        }
+    }
+}
+
+fn parse_scenario(text: &str) -> Result<Scenario, String> {
+    let scenario: Scenario =
+        text.parse().map_err(|error: vigie_domain::scenario::UnknownScenario| error.to_string())?;
+    if Scenario::BY_DEFAULT.contains(&scenario) {
+        Ok(scenario)
+    } else {
+        Err(format!("scenario `{scenario}` cannot be played by this version; expected one of S0 to S5, or S8"))
+    }
+}
+
+fn parse_viewport(text: &str) -> Result<(u32, u32), String> {
+    let expected = || format!("viewport `{text}` is not of the form WIDTHxHEIGHT, for instance 1366x768");
+    let (width, height) = text.split_once(['x', 'X']).ok_or_else(expected)?;
+    let size = (width.parse().map_err(|_| expected())?, height.parse().map_err(|_| expected())?);
+    if (200..=7680).contains(&size.0) && (200..=7680).contains(&size.1) {
+        Ok(size)
+    } else {
+        Err(format!("viewport `{text}` is out of bounds; expected 200 to 7680 pixels each way"))
+    }
+}

@@ -1,0 +1,107 @@
+//! Why we could not answer, in one sentence, with the way out beneath it.
+
+use miette::Diagnostic;
+use std::{io::Write, path::PathBuf};
+use vigie_browser::BrowserError;
+
+/// We could not answer. A site with findings is an answer; a site that let no one in is one too, of exit code 2.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+pub enum Fault {
+    /// Not an address at all.
+    #[error("`{given}` is not an address: {why}")]
+    #[diagnostic(code(address::unreadable))]
+    Unreadable {
+        /// What was given.
+        given: String,
+        /// What is wrong with it.
+        why: String,
+        /// What may have been meant.
+        #[help]
+        help: Option<String>,
+    },
+    /// An address of another kind than the web's.
+    #[error("`{given}` has the scheme `{scheme}`; only `https` and `http` addresses can be inspected")]
+    #[diagnostic(code(address::scheme), help("serve the page, and give the address at which it is served"))]
+    Scheme {
+        /// What was given.
+        given: String,
+        /// Its scheme.
+        scheme: String,
+    },
+    /// The same address twice.
+    #[error("no place to keep anything: neither XDG_DATA_HOME nor HOME is set")]
+    #[diagnostic(code(home::unknown), help("name one with `--home DIR`"))]
+    NoHome,
+    /// A folder or file that cannot be written.
+    #[error("`{}` cannot be written: {why}", .path.display())]
+    #[diagnostic(code(out::unwritable), help("name another folder with `--out DIR` or `--home DIR`"))]
+    Unwritable {
+        /// Which.
+        path: PathBuf,
+        /// The system's words.
+        why: String,
+    },
+    /// The browser failed us.
+    #[error("{error}")]
+    #[diagnostic(code(browser::failed))]
+    Browser {
+        /// How.
+        error: BrowserError,
+        /// The way out.
+        #[help]
+        help: Option<String>,
+    },
+    /// The sample platform could not be served.
+    #[error("the sample platform could not be served: {why}")]
+    #[diagnostic(code(demo::unserved))]
+    Demo {
+        /// Why.
+        why: String,
+    },
+    /// The report could not be made.
+    #[error("the report on `{host}` could not be made: {why}")]
+    #[diagnostic(code(report::failed), help("repeat with `--no-report` to have the findings alone"))]
+    Report {
+        /// The site.
+        host: String,
+        /// Why.
+        why: String,
+    },
+    /// Somebody pressed Ctrl-C, or asked us to end.
+    #[error("interrupted; what was not finished is not kept")]
+    #[diagnostic(code(interrupted))]
+    Interrupted,
+    /// Threads could not be started.
+    #[error("the program could not start its threads: {why}")]
+    #[diagnostic(code(runtime::failed))]
+    Runtime {
+        /// The system's words.
+        why: String,
+    },
+}
+
+impl From<BrowserError> for Fault {
+    fn from(error: BrowserError) -> Self {
+        let help = match &error {
+            BrowserError::NotFound => {
+                Some("install it with `make setup`, or `apt-get install chromium`; or name one with `--chromium PATH`")
+            }
+            BrowserError::CannotStart { .. } => Some("see what `vigie doctor` says"),
+            BrowserError::NoProfile { .. } => Some("free some space, or set TMPDIR to another folder"),
+            BrowserError::Gone { .. } => Some("it was killed, or it crashed; repeat the inspection"),
+            BrowserError::Timeout { .. } | BrowserError::Refused { .. } | BrowserError::PageGone { .. } => None,
+        };
+        Self::Browser { error, help: help.map(str::to_owned) }
+    }
+}
+
+impl Fault {
+    /// Prints it on standard error: one sentence, and the way out.
+    pub fn print(&self) {
+        let mut text = format!("vigie: {self}\n");
+        if let Some(help) = self.help() {
+            text.push_str(&format!("  help: {help}\n"));
+        }
+        let _ = std::io::stderr().write_all(text.as_bytes());
+    }
+}
