@@ -17,14 +17,14 @@ pub enum Paint {
     #[default]
     Plain,
     /// With ANSI colours.
-    Colour,
+    Color,
 }
 
 impl Paint {
     fn over(self, style: &str, text: &str) -> String {
         match self {
             Self::Plain => text.to_owned(),
-            Self::Colour => format!("\x1b[{style}m{text}\x1b[0m"),
+            Self::Color => format!("\x1b[{style}m{text}\x1b[0m"),
         }
     }
 }
@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn colours_carry_no_meaning_of_their_own() {
         let document = sample::document();
-        let mut coloured = render(&document, Paint::Colour);
+        let mut coloured = render(&document, Paint::Color);
         assert!(coloured.contains("\x1b[1;31mfinding[CK-01]\x1b[0m"));
         for style in ["0", "1", "1;31", "1;33", "33", "36"] {
             coloured = coloured.replace(&format!("\x1b[{style}m"), "");
