@@ -6,7 +6,11 @@ use super::{
 };
 use crate::{catalogue::Catalogue, evidence::Evidence, wire::Inspection};
 use std::collections::{BTreeMap, BTreeSet};
-use vigie_domain::{Certainty, Finding, RuleId, Severity, Verdict, finding::EvidenceRef};
+use vigie_domain::{
+    Certainty, Finding, RuleId, Severity, Verdict,
+    finding::EvidenceRef,
+    record::{Event, EventKind},
+};
 
 /// References shown at once; the others can be unfolded.
 const REFERENCES_AT_ONCE: usize = 6;
@@ -229,12 +233,23 @@ fn reference_view(evidence: &Evidence, reference: &EvidenceRef, again: bool, gal
         Some(crop) => gallery.part(path, viewport, crop, &alt).or_else(|| gallery.whole(path, viewport, None, &alt)),
         None => gallery.whole(path, viewport, None, &alt),
     });
+    let event = event.filter(|event| !says_all(&what, &event.kind));
     Reference {
         place,
-        what,
         event: event.map_or_else(String::new, |event| words::event(&event.kind)),
+        what,
         shot,
         picture: reference.picture.clone().unwrap_or_default(),
+    }
+}
+
+/// Returns whether the words of a reference name cookie and writer already, so that the event adds nothing.
+fn says_all(what: &str, kind: &EventKind) -> bool {
+    match kind {
+        EventKind::CookieWritten { name, writer, .. } => {
+            what.contains(name.as_str()) && writer.url().is_some_and(|url| what.contains(url))
+        }
+        _ => false,
     }
 }
 
