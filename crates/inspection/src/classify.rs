@@ -1,12 +1,12 @@
 //! What each visit stored, sent and asked for, each with what it is: the record in the terms that rules are written in.
 //!
-//! Pure: evidence and a classifier go in, and the same comes out in ten years with the same lists. Out of scope: whether
-//! any of it was allowed at that moment (`judge`).
+//! Pure: evidence and a classifier go in, and the same comes out in ten years with the same lists. Out of scope:
+//! whether any of it was allowed at that moment (`judge`).
 //!
 //! In three passes. Lists name the trackers among the requests; what the lists know helps to tell what the cookies are;
-//! which cookies are identifiers shows further trackers by what they do; with all of them known, cookies and storage are
-//! classified for good. A host found to be a tracker in one visit is one in all, as a writer of cookies; as something
-//! that was asked, it counts only in visits in which a request itself shows it.
+//! which cookies are identifiers shows further trackers by what they do; with all of them known, cookies and storage
+//! are classified for good. A host found to be a tracker in one visit is one in all, as a writer of cookies; as
+//! something that was asked, it counts only in visits in which a request itself shows it.
 
 mod choice;
 mod profile;

@@ -1,7 +1,7 @@
 //! The document that `vigie inspect --json` prints: `vigie-inspection/1`.
 //!
-//! Other people's scripts read it, so a field is added freely and renamed or removed only with a new version number. Its
-//! JSON Schema is `schemas/inspection-1.json`; a test keeps both alike.
+//! Other people's scripts read it, so a field is added freely and renamed or removed only with a new version number.
+//! Its JSON Schema is `schemas/inspection-1.json`; a test keeps both alike.
 
 use crate::{
     classify::{Classified, CookieFact, StorageFact, VisitFacts, class_word},
@@ -377,7 +377,8 @@ fn other_screen(evidence: &Evidence, other: &OtherViewport) -> OtherScreen {
         seen: surface.is_some(),
         accept_in_view: surface
             .is_some_and(|surface| offer::acceptances(evidence, surface).any(|control| control.in_reach)),
-        refuse_in_view: surface.is_some_and(|surface| offer::refusals(evidence, surface).any(|control| control.in_reach)),
+        refuse_in_view: surface
+            .is_some_and(|surface| offer::refusals(evidence, surface).any(|control| control.in_reach)),
     }
 }
 
@@ -386,5 +387,121 @@ fn whole<S: serde::Serializer>(seconds: &Option<f64>, serializer: S) -> Result<S
     match seconds {
         Some(seconds) => serializer.serialize_i64(seconds.round() as i64),
         None => serializer.serialize_none(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::judge::tests::{build, classifier, findings, rich};
+    use serde_json::{Value, json};
+
+    fn document(evidence: &Evidence) -> Inspection {
+        let classified = crate::classify::classify(evidence, classifier());
+        let mut document = Inspection::new(evidence, &classified, &findings(evidence));
+        document.set_evidence("shop.test-20261122T100000Z", &"0".repeat(64));
+        document
+    }
+
+    fn schema() -> Value {
+        serde_json::from_str(include_str!("../../../schemas/inspection-1.json")).unwrap()
+    }
+
+    /// Checks a value against the few words of JSON Schema that ours uses; every key has to be described there.
+    fn check(value: &Value, schema: &Value, root: &Value, at: &str) {
+        if let Some(name) = schema["$ref"].as_str() {
+            return check(value, &root["$defs"][name.trim_start_matches("#/$defs/")], root, at);
+        }
+        if let Some(all) = schema["anyOf"].as_array() {
+            let other = if value.is_null() { json!({"type": "null"}) } else { all[0].clone() };
+            return check(value, &other, root, at);
+        }
+        if let Some(known) = schema["enum"].as_array() {
+            assert!(known.contains(value), "{at}: {value} is not one of {known:?}");
+            return;
+        }
+        if let Some(only) = schema.get("const") {
+            assert_eq!(value, only, "{at}");
+            return;
+        }
+        let kind = match value {
+            Value::Null => "null",
+            Value::Bool(_) => "boolean",
+            Value::Number(number) if number.is_f64() => "number",
+            Value::Number(_) => "integer",
+            Value::String(_) => "string",
+            Value::Array(_) => "array",
+            Value::Object(_) => "object",
+        };
+        let types = &schema["type"];
+        let allows =
+            |name: &str| types == name || types.as_array().is_some_and(|all| all.iter().any(|one| one == name));
+        assert!(allows(kind) || (kind == "integer" && allows("number")), "{at} is {kind}, the schema says {types}");
+        match value {
+            Value::Array(items) => {
+                items
+                    .iter()
+                    .enumerate()
+                    .for_each(|(n, item)| check(item, &schema["items"], root, &format!("{at}/{n}")));
+            }
+            Value::Object(fields) => {
+                for (key, value) in fields {
+                    let described = &schema["properties"][key];
+                    assert!(!described.is_null(), "{at}/{key} is not in the schema");
+                    check(value, described, root, &format!("{at}/{key}"));
+                }
+                for required in schema["required"].as_array().unwrap() {
+                    assert!(fields.contains_key(required.as_str().unwrap()), "{at} lacks {required}");
+                }
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+
+    #[test]
+    fn every_document_is_as_the_schema_says() {
+        for evidence in [build::good(), build::plain(), rich()] {
+            check(&serde_json::to_value(document(&evidence)).unwrap(), &schema(), &schema(), "");
+        }
+    }
+
+    #[test]
+    fn a_document_reads_back_as_it_was() {
+        let document = document(&rich());
+        let text = serde_json::to_string(&document).unwrap();
+        assert_eq!(serde_json::from_str::<Inspection>(&text).unwrap(), document);
+    }
+
+    #[test]
+    fn the_fields_of_the_contract_are_there() {
+        let value = serde_json::to_value(document(&rich())).unwrap();
+        assert_eq!(value["schema"], "vigie-inspection/1");
+        assert_eq!(value["site"]["host"], build::HOST);
+        assert_eq!(value["outcome"], "inspected");
+        assert_eq!(value["banner"]["where"], "document");
+        assert_eq!(value["first_layer"]["accept"], true);
+        assert_eq!(value["first_layer"]["refuse"], true);
+        assert_eq!(value["clicks"], json!({"accept": 1, "refuse": 1, "withdraw": 4}));
+        assert_eq!(value["preticked"], json!([{"label": "Advertising", "layer": 2}]));
+        assert_eq!(value["findings"].as_array().unwrap().len(), 40);
+        let visits = value["visits"].as_array().unwrap().iter();
+        let mut cookies = visits.flat_map(|visit| visit["cookies"].as_array().unwrap());
+        let ga = cookies.find(|cookie| cookie["name"] == "_ga").unwrap();
+        assert_eq!(ga["lifetime_s"].to_string(), "31536000");
+        assert_eq!((&ga["exempt"], &ga["class"], &ga["party"]), (&json!(false), &json!("audience"), &json!("first")));
+    }
+
+    #[test]
+    fn parts_of_s5_are_told_apart_and_other_screens_are_elsewhere() {
+        let mut evidence = build::good();
+        let mut phone = build::untouched(|_| {});
+        phone.name = "S0-390x844".to_owned();
+        evidence.visits.push(phone);
+        let document = document(&evidence);
+        let s5: Vec<_> =
+            document.visits.iter().filter(|visit| visit.scenario == "S5").map(|visit| &visit.name).collect();
+        assert!(s5.iter().all(|name| name.is_some()) && s5.len() == 4);
+        assert_eq!(document.visits.iter().filter(|visit| visit.scenario == "S0").count(), 1);
+        assert!(document.other_viewports[0].accept_in_view && document.other_viewports[0].refuse_in_view);
     }
 }

@@ -1,8 +1,8 @@
 //! What was in a visit's profile: cookies and storage entries with their writes, and what each of them is.
 //!
 //! The record says *that* something was written and, in samples, what the profile then held. A script's write counts
-//! only where the cookie was afterwards in the jar or on the wire: a browser refuses many assignments without a word, and
-//! tags try several domains until one is taken.
+//! only where the cookie was afterwards in the jar or on the wire: a browser refuses many assignments without a word,
+//! and tags try several domains until one is taken.
 
 use super::{choice::Chosen, set_cookie::SetCookie};
 use jiff::{SignedDuration, Timestamp};

@@ -41,7 +41,8 @@ impl SetCookie {
                 }
                 "path" => read.path = value.starts_with('/').then(|| value.to_owned()),
                 "max-age" => {
-                    read.max_age_s = value.parse::<i64>().ok().map(|seconds| seconds as f64).or(read.max_age_s)
+                    let seconds = value.parse::<i64>().ok().map(|seconds| seconds as f64);
+                    read.max_age_s = seconds.or(read.max_age_s);
                 }
                 "expires" => read.expires = date(value).or(read.expires),
                 _ => {}

@@ -360,12 +360,14 @@ fn tokens_of<'a>(values: impl IntoIterator<Item = &'a str>) -> Vec<String> {
             let parts = whole.split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_')));
             tokens.extend(parts.filter(|part| is_identifier(part)).map(str::to_owned));
             let mut points = whole.rsplitn(3, '.');
-            if let (Some(last), Some(before), Some(_)) = (points.next(), points.next(), points.next()) {
+            if let (Some(last), Some(before), Some(_)) = (points.next(), points.next(), points.next())
+                && [last, before].iter().all(|part| part.bytes().all(|byte| byte.is_ascii_digit()))
+            {
                 tokens.push(format!("{before}.{last}"));
             }
         }
     }
-    tokens.retain(|token| token.len() >= MIN_TOKEN_BYTES && is_identifier(token));
+    tokens.retain(|token| token.len() >= MIN_TOKEN_BYTES);
     tokens.sort();
     tokens.dedup();
     tokens

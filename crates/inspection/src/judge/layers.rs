@@ -13,8 +13,8 @@ use vigie_domain::{EvidenceRef, Layer, Purpose, Scenario};
 
 /// CK-05. For each layer with an accept control, a refuse-all control exists.
 ///
-/// On deeper layers a control that saves switches, none of which is on, refuses in one activation; on the first layer it
-/// is no refusal that a visitor recognises, and its finding says so.
+/// On deeper layers a control that saves switches, none of which is on, refuses in one activation; on the first layer
+/// it is no refusal that a visitor recognises, and its finding says so.
 pub(super) fn refusal_on_every_layer(case: &Case<'_>) -> Answer {
     if !case.has_banner() {
         return case.no_banner();

@@ -83,8 +83,8 @@ pub(super) fn same_screen(case: &Case<'_>) -> Answer {
 
 /// CK-08. Refuse has the same role as accept; not a link inside a paragraph, not outside the banner frame.
 ///
-/// To a screen reader that is the role, to a person the drawing: bare text beside a box is not the same kind of thing. A
-/// refusal that is more of a control than the acceptance is no breach.
+/// To a screen reader that is the role, to a person the drawing: bare text beside a box is not the same kind of thing.
+/// A refusal that is more of a control than the acceptance is no breach.
 pub(super) fn real_control(case: &Case<'_>) -> Answer {
     if !case.has_banner() {
         return case.no_banner();

@@ -25,7 +25,7 @@ mod silence;
 mod words;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use crate::{
     catalogue::Catalogue,

@@ -117,8 +117,8 @@ fn is_last_tc(played: &Played<'_>, this: &Said) -> bool {
         .any(|other| other.event > this.event && other.by == this.by && tc_string(&other.signal).is_some())
 }
 
-/// CK-37. Stored state, TC string, GPP, consent mode `default` and `update`, `gcs` on hits agree with the click; default
-/// denied first.
+/// CK-37. Stored state, TC string, GPP, consent mode `default` and `update`, `gcs` on hits agree with the click;
+/// default denied first.
 pub(super) fn signals_agree(case: &Case<'_>) -> Answer {
     if !case.has_banner() {
         return case.no_banner();

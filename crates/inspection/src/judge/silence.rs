@@ -43,6 +43,7 @@ pub(super) fn untouched_is_refused(case: &Case<'_>) -> Answer {
     if !by_acceptance.is_empty() {
         let names = list(by_acceptance.iter());
         return Answer::breach(format!("saving the settings untouched had the effect of accepting: {names}"))
+            .showing(save_click(&saved))
             .showing(things::shown(&saved, &things::writes(&saved, saved.choice)))
             .showing(things::reads(&saved, saved.choice).shown(saved.name()));
     }
@@ -61,6 +62,7 @@ pub(super) fn untouched_is_refused(case: &Case<'_>) -> Answer {
 
 /// Compares what was stored, where no tracker tells acceptance from refusal.
 fn by_stored_choice(case: &Case<'_>, saved: &Played<'_>) -> Answer {
+    let saving = save_click(saved);
     let trace = |played: &Played<'_>| {
         let choice = played.choice?;
         let before = played.record.samples.iter().rev().find(|sample| sample.events <= choice)?;
@@ -79,9 +81,15 @@ fn by_stored_choice(case: &Case<'_>, saved: &Played<'_>) -> Answer {
     }
     if saved.stored == accepted.stored {
         let keys = list(saved.stored.keys());
-        return Answer::breach(format!("saving the settings untouched stored what accepting stores: {keys}"));
+        return Answer::breach(format!("saving the settings untouched stored what accepting stores: {keys}"))
+            .showing(saving);
     }
     Answer::inconclusive("saving the settings untouched stored neither what accepting nor what refusing stores")
+}
+
+/// Points to the click that saved.
+fn save_click(saved: &Played<'_>) -> Option<EvidenceRef> {
+    saved.choice.map(|n| event(saved.name(), n, "the settings are saved untouched"))
 }
 
 /// Returns what a visit ended with that needs consent: names of cookies and storage entries, and tracker hosts asked

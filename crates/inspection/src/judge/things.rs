@@ -166,7 +166,7 @@ impl Reads<'_> {
         let n = of(Reading::Call).count();
         if n > 0 {
             let hosts = list(of(Reading::Call).map(|request| &request.host));
-            parts.push(format!("{} to trackers left ({hosts})", count(n, "call", "calls")));
+            parts.push(format!("{} to trackers left ({hosts})", count(n, "request", "requests")));
         }
         parts.join("; ")
     }
@@ -187,7 +187,7 @@ impl Reads<'_> {
                 let what = match how {
                     Reading::Cookie => format!("request to {} with {}{why}", request.host, list(&request.cookies)),
                     Reading::Identifier => format!("request to {} with an identifier{why}", request.host),
-                    Reading::Call => format!("call of {} ({}){why}", request.host, request.resource),
+                    Reading::Call => format!("request to {} ({}){why}", request.host, request.resource),
                 };
                 event(visit, request.event, what)
             })

@@ -1,12 +1,11 @@
 //! Builds small evidence: a site that does everything well, for tests to spoil in one place each.
 
 use crate::evidence::{
-    Act, ChoicePath, Effect, Environment, Evidence, Outcome, Passive, Proof, SearchBound, Site, Step, SurfaceView, Tried,
+    Act, ChoicePath, Effect, Environment, Evidence, Outcome, Passive, Proof, SearchBound, Site, Step, SurfaceView,
+    Tried,
 };
 use jiff::Timestamp;
-use vigie_banner::{
-    Control, Look, Nature, Place, Role, Shape, Statements, Surface, Switch, model::NamedPurpose,
-};
+use vigie_banner::{Control, Look, Nature, Place, Role, Shape, Statements, Surface, Switch, model::NamedPurpose};
 use vigie_domain::{
     Choice, Event, EventKind, Layer, NodeId, Purpose, Rect, Scenario, VisitRecord,
     page::Rgba,
@@ -192,7 +191,7 @@ impl Play {
 }
 
 /// Plays S0: load, touch nothing. `before` happens before the sample.
-pub(crate) fn untouched(before: impl FnOnce(&mut Play)) -> VisitRecord {
+pub(crate) fn untouched<R>(before: impl FnOnce(&mut Play) -> R) -> VisitRecord {
     let mut play = Play::new("S0", Scenario::S0);
     before(&mut play);
     play.sample("before");
@@ -200,7 +199,7 @@ pub(crate) fn untouched(before: impl FnOnce(&mut Play)) -> VisitRecord {
 }
 
 /// Plays S1. `after` happens right after the refusal was clicked.
-pub(crate) fn refused(after: impl FnOnce(&mut Play)) -> VisitRecord {
+pub(crate) fn refused<R>(after: impl FnOnce(&mut Play) -> R) -> VisitRecord {
     let mut play = Play::new("S1", Scenario::S1);
     play.sample("before");
     play.click("Reject all");
@@ -211,7 +210,7 @@ pub(crate) fn refused(after: impl FnOnce(&mut Play)) -> VisitRecord {
 }
 
 /// Plays S2. `before` happens before the acceptance, `after` right after it was clicked.
-pub(crate) fn accepted(before: impl FnOnce(&mut Play), after: impl FnOnce(&mut Play)) -> VisitRecord {
+pub(crate) fn accepted<Q, R>(before: impl FnOnce(&mut Play) -> Q, after: impl FnOnce(&mut Play) -> R) -> VisitRecord {
     let mut play = Play::new("S2", Scenario::S2);
     before(&mut play);
     play.sample("before");
@@ -223,7 +222,7 @@ pub(crate) fn accepted(before: impl FnOnce(&mut Play), after: impl FnOnce(&mut P
 }
 
 /// Plays S3. `after` happens right after the withdrawal was clicked.
-pub(crate) fn withdrawn(brought: impl FnOnce(&mut Play), after: impl FnOnce(&mut Play)) -> VisitRecord {
+pub(crate) fn withdrawn<Q, R>(brought: impl FnOnce(&mut Play) -> Q, after: impl FnOnce(&mut Play) -> R) -> VisitRecord {
     let mut play = Play::new("S3", Scenario::S3);
     play.sample("before");
     play.click("Accept all");
@@ -245,7 +244,7 @@ pub(crate) fn withdrawn(brought: impl FnOnce(&mut Play), after: impl FnOnce(&mut
 }
 
 /// Plays S4. `after` happens right after the untouched settings were saved.
-pub(crate) fn saved(after: impl FnOnce(&mut Play)) -> VisitRecord {
+pub(crate) fn saved<R>(after: impl FnOnce(&mut Play) -> R) -> VisitRecord {
     let mut play = Play::new("S4", Scenario::S4);
     play.sample("before");
     play.click("Settings");
@@ -257,7 +256,7 @@ pub(crate) fn saved(after: impl FnOnce(&mut Play)) -> VisitRecord {
 }
 
 /// Plays a part of S5.
-pub(crate) fn ignored(act: &str, after: impl FnOnce(&mut Play)) -> VisitRecord {
+pub(crate) fn ignored<R>(act: &str, after: impl FnOnce(&mut Play) -> R) -> VisitRecord {
     let mut play = Play::new(&format!("S5-{act}"), Scenario::S5);
     play.sample("before");
     play.push(EventKind::Input { kind: "wheel".to_owned(), target: act.to_owned(), x: 0, y: 0 });
@@ -361,12 +360,8 @@ fn first_surface() -> Surface {
 }
 
 fn second_surface() -> Surface {
-    let necessary = Switch {
-        on: Some(true),
-        disabled: true,
-        exempt: true,
-        ..switch(11, "Strictly necessary", Purpose::Necessary)
-    };
+    let necessary =
+        Switch { on: Some(true), disabled: true, exempt: true, ..switch(11, "Strictly necessary", Purpose::Necessary) };
     surface(
         "Strictly necessary Audience measurement Advertising Save Accept all",
         vec![control(15, "Save", Role::SaveSelection), control(16, "Accept all", Role::AcceptAll)],
@@ -394,7 +389,7 @@ fn view(visit: &str, layer: u8, via: &[&str], surface: Surface) -> SurfaceView {
 pub(crate) fn path(choice: Choice, visit: &VisitRecord, moment: &str, labels: &[&str]) -> ChoicePath {
     let end = Evidence::sample(visit, moment).unwrap().events;
     let clicks = visit.events.iter().filter(|event| event.n < end && matches!(event.kind, EventKind::Input { .. }));
-    let last = clicks.last().map(|event| event.n);
+    let last = clicks.map(|event| event.n).max();
     let step = |(at, label): (usize, &&str)| Step {
         act: Act::Activate,
         label: (*label).to_owned(),
