@@ -61,7 +61,7 @@ impl Visit {
     }
 
     /// Returns a node's box in coordinates of the viewport, as it is now.
-    async fn box_of(&self, seen: &Seen, node: NodeId) -> Result<Option<Rect>, BrowserError> {
+    pub(crate) async fn box_of(&self, seen: &Seen, node: NodeId) -> Result<Option<Rect>, BrowserError> {
         let (session, backend) = seen.address(node);
         let params = json!({"backendNodeId": backend});
         let answer = match self.wire.call(&session, "DOM.getContentQuads", params).await {
@@ -136,6 +136,14 @@ impl Visit {
 
     async fn press_at(&self, x: f32, y: f32) -> Result<(), BrowserError> {
         let main = self.main();
+        // Input is given in pixels of the screen; a phone may show the page smaller than it is laid out.
+        let scale = if self.options().viewport.0 < 600 {
+            let metrics = self.wire.call(&main, "Page.getLayoutMetrics", json!({})).await;
+            metrics.ok().and_then(|metrics| metrics["cssVisualViewport"]["scale"].as_f64()).unwrap_or(1.0) as f32
+        } else {
+            1.0
+        };
+        let (x, y) = (x * scale, y * scale);
         let event = |kind: &str, buttons: u8| {
             let (button, count) = if kind == "mouseMoved" { ("none", 0) } else { ("left", 1) };
             json!({"type": kind, "x": x, "y": y, "button": button, "buttons": buttons, "clickCount": count,

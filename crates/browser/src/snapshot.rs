@@ -99,6 +99,12 @@ impl Visit {
         if let Ok(metrics) = metrics {
             joiner.page.content = size(&metrics["cssContentSize"], "width", "height");
             joiner.page.scroll = size(&metrics["cssVisualViewport"], "pageX", "pageY");
+            // A phone lays a page that is too wide out on a larger viewport and shows it smaller. Places are in the
+            // pixels of that layout, so the viewport must be too.
+            let layout = size(&metrics["cssLayoutViewport"], "clientWidth", "clientHeight");
+            if layout.0 > joiner.page.viewport.0 {
+                joiner.page.viewport = layout;
+            }
         }
         drop(first);
         // Frames in other processes, outer ones first: an inner frame's owner must already be in the tree.

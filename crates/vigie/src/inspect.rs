@@ -12,9 +12,13 @@ use std::{
     sync::{Arc, OnceLock},
     time::Duration,
 };
-use tokio::{signal::unix, sync::Semaphore};
+use tokio::{
+    signal::unix,
+    sync::Semaphore,
+    task::{JoinError, JoinSet},
+};
 use url::Url;
-use vigie_browser::{Browser, LaunchOptions, VisitOptions};
+use vigie_browser::{Browser, BrowserError, LaunchOptions, VisitOptions};
 use vigie_domain::{Scenario, Verdict};
 use vigie_inspection::{
     catalogue::Catalogue,
@@ -29,7 +33,7 @@ use vigie_trackers::Classifier;
 /// Visits of one inspection side by side. Each is one renderer; more than this and they only wait for each other.
 const VISITS_AT_ONCE: usize = 4;
 
-/// Inspects every address, and prints the answers in the order in which the addresses were given.
+/// Inspects every address, in the order given, and prints each answer when it is there.
 pub async fn run(options: &InspectOptions, common: &Common) -> Result<u8, Fault> {
     let urls = options.urls.iter().map(|given| parse_address(given)).collect::<Result<Vec<_>, _>>()?;
     let out = match &options.visit.out {
@@ -81,25 +85,40 @@ async fn inspect_all(
 ) -> Result<u8, Fault> {
     let places = Arc::new(Semaphore::new(usize::from(options.jobs)));
     let watched = !common.quiet && !common.json;
-    let mut running = Vec::new();
+    let mut running = JoinSet::new();
+    let mut worst = 0;
+    // Each answer is kept and printed as soon as it is there, and then forgotten: what a campaign needs does not grow
+    // with its sites.
     for url in urls {
-        let (browser, places, visit) = (Arc::clone(browser), Arc::clone(&places), options.visit.clone());
-        running.push(tokio::spawn(async move {
-            let _place = places.acquire_owned().await;
+        let place = Arc::clone(&places).acquire_owned().await;
+        while let Some(done) = running.try_join_next() {
+            worst = worst.max(finish(done, out, options, common)?);
+        }
+        let (browser, visit) = (Arc::clone(browser), options.visit.clone());
+        running.spawn(async move {
             let plan = plan(url, &visit);
             let watcher = progress::watcher(plan.url.host_str().unwrap_or_default(), watched);
-            inspect::inspect(browser, plan, watcher).await
-        }));
+            let observed = inspect::inspect(browser, plan, watcher).await;
+            drop(place);
+            observed
+        });
     }
-    let mut worst = 0;
-    for task in running {
-        let observed = match task.await {
-            Ok(observed) => observed?,
-            Err(error) => return Err(Fault::Runtime { why: error.to_string() }),
-        };
-        worst = worst.max(answer(&observed, out, options, common)?);
+    while let Some(done) = running.join_next().await {
+        worst = worst.max(finish(done, out, options, common)?);
     }
     Ok(worst)
+}
+
+fn finish(
+    done: Result<Result<Observed, BrowserError>, JoinError>,
+    out: &Path,
+    options: &InspectOptions,
+    common: &Common,
+) -> Result<u8, Fault> {
+    match done {
+        Ok(observed) => answer(&observed?, out, options, common),
+        Err(error) => Err(Fault::Runtime { why: error.to_string() }),
+    }
 }
 
 fn plan(url: Url, visit: &VisitArguments) -> Plan {

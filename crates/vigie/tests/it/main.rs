@@ -1,0 +1,83 @@
+//! The program as its users run it: a process of its own, a real Chromium, the fixture sites and the hostile pages.
+//!
+//! All fixture sites are inspected by one process, all hostile pages by another; each site is then a test of its own,
+//! so that a failure names its site.
+
+mod command_line;
+mod fixtures;
+mod hostile;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use serde_json::Value;
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    process::{Command, Output, Stdio},
+    sync::{Arc, OnceLock},
+};
+use vigie_testkit::{SiteServer, expected::fixture_sites, hostile as pages};
+
+/// What all tests share.
+pub struct World {
+    server: SiteServer,
+    out: tempfile::TempDir,
+    fixtures: OnceLock<BTreeMap<String, Value>>,
+    hostile: OnceLock<BTreeMap<String, Value>>,
+}
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let builder = SiteServer::builder().folder_of_sites(fixture_sites());
+    let server = pages::add_to(builder).start().expect("a loopback port is free");
+    let out = tempfile::tempdir().expect("there is room for temporary files");
+    let world = Arc::new(World { server, out, fixtures: OnceLock::new(), hostile: OnceLock::new() });
+    let mut trials = Vec::new();
+    trials.extend(command_line::trials(&world));
+    trials.extend(fixtures::trials(&world));
+    trials.extend(hostile::trials(&world));
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    drop(world);
+    conclusion.exit();
+}
+
+impl World {
+    /// Returns the program with these arguments, not yet started.
+    fn vigie(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_vigie"));
+        command.args(arguments).stdin(Stdio::null()).env("VIGIE_HOME", self.out.path().join("home"));
+        command
+    }
+
+    /// Runs the program to its end.
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.vigie(arguments).output().expect("the program can be started")
+    }
+
+    /// Inspects addresses in one process and returns the answers by the address asked for.
+    fn inspect(&self, urls: &[String], options: &[&str]) -> BTreeMap<String, Value> {
+        let mut command = self.vigie(&["inspect", "--json", "--no-report", "--ignore-certificate-errors"]);
+        command.arg("--out").arg(self.out.path()).args(options).args(urls);
+        for argument in self.server.chromium_args() {
+            command.arg(format!("--chromium-arg={argument}"));
+        }
+        let output = command.stderr(Stdio::inherit()).output().expect("the program can be started");
+        let text = String::from_utf8(output.stdout).expect("the answer is UTF-8");
+        let answers = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("every line is JSON"));
+        answers
+            .map(|answer| (answer["site"]["requested_url"].as_str().unwrap_or_default().to_owned(), answer))
+            .collect()
+    }
+}
+
+/// Returns a test that runs `check`, whose text is what went wrong.
+fn trial(world: &Arc<World>, name: String, check: impl FnOnce(&World) -> Result<(), String> + Send + 'static) -> Trial {
+    let world = Arc::clone(world);
+    Trial::test(name, move || check(&world).map_err(Failed::from))
+}
+
+/// Returns processes whose command line holds a text.
+fn processes_with(text: &str) -> usize {
+    let running = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let holds = |path: &Path| std::fs::read_to_string(path.join("cmdline")).is_ok_and(|line| line.contains(text));
+    running.filter(|entry| holds(&entry.path())).count()
+}
