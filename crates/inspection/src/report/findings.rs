@@ -6,11 +6,7 @@ use super::{
 };
 use crate::{catalogue::Catalogue, evidence::Evidence, wire::Inspection};
 use std::collections::{BTreeMap, BTreeSet};
-use vigie_domain::{
-    Certainty, Finding, RuleId, Severity, Verdict,
-    finding::EvidenceRef,
-    record::{Event, EventKind},
-};
+use vigie_domain::{Certainty, Finding, RuleId, Severity, Verdict, finding::EvidenceRef, record::EventKind};
 
 /// References shown at once; the others can be unfolded.
 const REFERENCES_AT_ONCE: usize = 6;
@@ -49,8 +45,6 @@ pub struct FindingView {
     pub title: String,
     /// What was observed, as a sentence.
     pub summary: String,
-    /// `blocking`…
-    pub severity: &'static str,
     /// How sure, as a sentence.
     pub certainty: &'static str,
     /// How sure, in a few words.
@@ -208,7 +202,6 @@ fn finding_view(evidence: &Evidence, finding: &Finding, gallery: &mut Gallery<'_
         rule: finding.rule.to_string(),
         title: finding.title.clone(),
         summary: words::sentence(&finding.summary),
-        severity: words::severity(finding.severity),
         certainty: words::certainty(finding.certainty),
         certainty_short: words::certainty_short(finding.certainty),
         evidence: references,

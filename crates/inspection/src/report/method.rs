@@ -1,7 +1,7 @@
 //! How it was done, and what could not be observed.
 
 use super::words;
-use crate::evidence::Evidence;
+use crate::evidence::{Evidence, Outcome};
 use vigie_domain::record::{EventKind, VisitEnd};
 
 /// How the inspection was carried out.
@@ -87,10 +87,17 @@ pub fn view(evidence: &Evidence) -> Method {
 pub fn gaps(evidence: &Evidence) -> Vec<Gap> {
     let whole = |what: String| Gap { visit: String::new(), what };
     let mut gaps: Vec<Gap> = evidence.gaps.iter().map(|gap| whole(words::sentence(gap))).collect();
-    for scenario in &evidence.scenarios {
-        if !evidence.visits.iter().any(|visit| visit.scenario == Some(*scenario)) {
-            gaps.push(whole(format!("Scenario {scenario} was asked for and not played: {}.", scenario.description())));
-        }
+    // Where the site was not seen at all, the reason at the head of the page says everything.
+    if evidence.outcome == Outcome::Inspected {
+        let why = if evidence.first_layer.is_empty() { ", as no banner was seen" } else { "" };
+        let unplayed = evidence
+            .scenarios
+            .iter()
+            .filter(|scenario| !evidence.visits.iter().any(|visit| visit.scenario == Some(**scenario)));
+        gaps.extend(
+            unplayed
+                .map(|scenario| whole(format!("Scenario {scenario} was not played{why}: {}.", scenario.description()))),
+        );
     }
     for visit in &evidence.visits {
         let mut note = |what: String| gaps.push(Gap { visit: visit.name.clone(), what });

@@ -4,11 +4,11 @@
 //! server for anything (its content policy forbids it), and shows pictures byte for byte as they are in the evidence.
 //! Out of scope: judging, and writing files.
 //!
-//! In reading order: the page as a whole ([`views`]), then its parts in the order of the page. What comes from the
+//! In reading order: the page as a whole (`views`), then its parts in the order of the page. What comes from the
 //! inspected site (labels, texts, names, addresses) is escaped by the template and isolated by `<bdi>`, so that it can
 //! change neither mark-up nor reading direction around it.
 
-pub mod views;
+mod views;
 
 mod findings;
 mod layers;
