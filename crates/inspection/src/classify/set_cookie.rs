@@ -52,8 +52,15 @@ impl SetCookie {
     }
 
     /// Returns how many seconds it was to live from its writing; `None` for a session cookie.
+    ///
+    /// An expiry is a date in whole seconds, reckoned a moment before the write was seen. A life within two seconds of
+    /// whole minutes is taken for those.
     pub(super) fn lifetime_s(&self, written: Timestamp) -> Option<f64> {
-        let until = |expires: Timestamp| expires.duration_since(written).as_secs_f64();
+        let until = |expires: Timestamp| {
+            let life = expires.duration_since(written).as_secs_f64();
+            let minutes = (life / 60.0).round() * 60.0;
+            if (life - minutes).abs() <= 2.0 && minutes > 0.0 { minutes } else { life }
+        };
         self.max_age_s.or_else(|| self.expires.map(until))
     }
 }
@@ -111,6 +118,9 @@ mod tests {
         check("a=1; expires=Sun Nov 22 10:01:00 2026", Some(60.0));
         check("a=1; expires=Sun, 22 Nov 2026 10:01:00 GMT; max-age=5", Some(5.0));
         check("a=1; expires=never", None);
+        // Written some milliseconds after the script reckoned the date, whose fractions are lost.
+        check("a=1; expires=Sun, 22 Nov 2026 10:59:59 GMT", Some(3600.0));
+        check("a=1; expires=Sun, 22 Nov 2026 10:00:31 GMT", Some(31.0));
     }
 
     #[test]

@@ -33,13 +33,13 @@ pub(super) fn refusal_on_every_layer(case: &Case<'_>) -> Answer {
             .heuristic_if(case.offer.refuse_by_saving);
     }
     let deeper = offer::untouched_layers(evidence).filter(|view| view.layer > Layer::FIRST);
-    let mut n_layers = usize::from(case.offer.accept);
+    let mut layers: BTreeSet<u8> = case.offer.accept.then_some(Layer::FIRST.0).into_iter().collect();
     for view in deeper {
         let role = |wanted: Role| {
             view.surface.controls.iter().filter(move |control| control.role == wanted && !control.icon_only)
         };
         let Some(accept) = role(Role::AcceptAll).next() else { continue };
-        n_layers += 1;
+        layers.insert(view.layer.0);
         let saves = role(Role::SaveSelection).next().is_some() && offer::all_off(&view.surface);
         if role(Role::RefuseAll).next().is_none() && !saves {
             return Answer::breach(format!(
@@ -50,7 +50,7 @@ pub(super) fn refusal_on_every_layer(case: &Case<'_>) -> Answer {
             .heuristic_if(accept.confidence < 0.9);
         }
     }
-    match (n_layers, case.offer.accept) {
+    match (layers.len(), case.offer.accept) {
         (0, _) => Answer::not_applicable("no layer has a control that accepts everything"),
         (1, true) => Answer::conform("the first layer accepts and refuses in 1 click each"),
         (n, _) => Answer::conform(format!("each of the {n} layers that accept everything also refuses everything")),

@@ -100,7 +100,7 @@ pub(super) fn real_control(case: &Case<'_>) -> Answer {
     }
     if rank(refuse.nature) < rank(accept.nature) {
         let summary =
-            format!("the acceptance is {}, the refusal `{label}` {}", kind(accept.nature), kind(refuse.nature));
+            format!("the acceptance is {}, the refusal `{label}` is {}", kind(accept.nature), kind(refuse.nature));
         return Answer::breach(summary).showing(pair.shown());
     }
     if refuse.look.shape == Shape::Plain && accept.look.shape != Shape::Plain {
@@ -108,7 +108,9 @@ pub(super) fn real_control(case: &Case<'_>) -> Answer {
             .showing(pair.shown())
             .heuristic();
     }
-    Answer::conform(format!("acceptance and refusal are both {}", kind(refuse.nature))).showing(pair.shown())
+    let summary =
+        format!("the acceptance is {}, the refusal `{label}` is {}", kind(accept.nature), kind(refuse.nature));
+    Answer::conform(summary).showing(pair.shown())
 }
 
 /// CK-09. Compare area, font size, weight, text contrast. Fail if refuse text contrast < 1.5:1; warn if < 4.5:1, or any

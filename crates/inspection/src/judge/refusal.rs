@@ -6,7 +6,7 @@ use super::{
     layers::steps,
     things,
 };
-use vigie_domain::Scenario;
+use vigie_domain::{Scenario, record::EventKind};
 
 /// CK-25. S1: non-exempt writes after the click = 0 on all pages.
 pub(super) fn refusal_stops_writes(case: &Case<'_>) -> Answer {
@@ -62,12 +62,16 @@ pub(super) fn refusal_stops_reads(case: &Case<'_>) -> Answer {
 
 /// CK-29. After a choice, a link or icon to the settings on every sampled page.
 ///
-/// That it shows the choice as it stands is not looked at.
+/// That it shows the choice as it stands is not looked at. Error pages, and pages that load neither script nor style
+/// where the first page does, are none that visitors know, and are left out.
 pub(super) fn way_back(case: &Case<'_>) -> Answer {
     if !case.has_banner() {
         return case.no_banner();
     }
-    let pages = &case.evidence.way_back;
+    let first_is_bare = loads_nothing(case, &case.evidence.site.final_url);
+    let left_out = |url: &str| is_error(case, url) || (!first_is_bare && loads_nothing(case, url));
+    let pages: Vec<&(String, Option<String>)> =
+        case.evidence.way_back.iter().filter(|(url, label)| label.is_some() || !left_out(url)).collect();
     if pages.is_empty() {
         return Answer::inconclusive("no page was looked at after a choice");
     }
@@ -82,8 +86,8 @@ pub(super) fn way_back(case: &Case<'_>) -> Answer {
     if without.is_empty() {
         let labels = list(pages.iter().filter_map(|(_, label)| label.as_ref()).map(|label| format!("`{label}`")));
         return Answer::conform(format!(
-            "a way back to the settings was on each of the {} pages looked at: {labels}",
-            pages.len()
+            "a way back to the settings was on {} looked at: {labels}",
+            each_of(pages.len())
         ))
         .showing(pages.iter().map(|(url, label)| looked(url, format!("`{}`", label.as_deref().unwrap_or_default()))))
         .heuristic();
@@ -98,9 +102,9 @@ pub(super) fn way_back(case: &Case<'_>) -> Answer {
     }
     let shown = without.iter().map(|url| looked(url, "no way back to the settings was seen".to_owned()));
     Answer::breach(format!(
-        "{} of the {} pages looked at after a choice {} no way back to the settings",
+        "{} of {} looked at after a choice {} no way back to the settings",
         without.len(),
-        pages.len(),
+        count(pages.len(), "page", "pages"),
         if without.len() == 1 { "has" } else { "have" }
     ))
     .showing(shown)
@@ -201,6 +205,33 @@ pub(super) fn withdrawal_works(case: &Case<'_>) -> Answer {
     let remark = if left.is_empty() { String::new() } else { format!("; left behind and unread: {}", list(&left)) };
     Answer::conform(format!("nothing that needs consent was written or read after the withdrawal{remark}"))
         .showing(refusal(&s3))
+}
+
+fn each_of(pages: usize) -> String {
+    if pages == 1 { "the 1 page".to_owned() } else { format!("each of the {pages} pages") }
+}
+
+/// Returns whether no visit saw a page of this address load a script or style.
+fn loads_nothing(case: &Case<'_>, url: &str) -> bool {
+    !case.evidence.visits.iter().flat_map(|visit| &visit.events).any(|event| match &event.kind {
+        EventKind::Request { resource, .. } => {
+            let of_page = event.document.as_deref().is_some_and(|document| same_page(document, url));
+            of_page && matches!(resource.as_str(), "script" | "stylesheet")
+        }
+        _ => false,
+    })
+}
+
+/// Returns whether a visit saw this address answered by an error.
+fn is_error(case: &Case<'_>, url: &str) -> bool {
+    case.evidence.visits.iter().flat_map(|visit| &visit.events).any(|event| match &event.kind {
+        EventKind::Response { url: answered, status, .. } => same_page(answered, url) && *status >= 400,
+        _ => false,
+    })
+}
+
+fn same_page(one: &str, other: &str) -> bool {
+    one.split('#').next() == other.split('#').next()
 }
 
 /// Returns the visit in which everything was refused, or the answer where there is none.

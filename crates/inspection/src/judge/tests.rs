@@ -581,7 +581,27 @@ fn ck_26_a_cookie_that_goes_with_the_refusal_itself_is_forgiven() {
 
 #[test]
 fn ck_29_a_way_back_on_every_page() {
-    check(29, |evidence| evidence.way_back.push(("https://shop.test/2".to_owned(), None)), Breach, "1 of the 2 pages");
+    let visited = |evidence: &mut Evidence, script: bool, status: u16| {
+        let url = "https://shop.test/2".to_owned();
+        evidence.way_back.push((url.clone(), None));
+        let visit = accepted(
+            |_| {},
+            |play| {
+                play.trackers(2);
+                play.request(&url, "document");
+                let (id, mime) = ("page".to_owned(), "text/html".to_owned());
+                play.push(EventKind::Response { id, url: url.clone(), status, mime, remote: None, from_cache: false });
+                if script {
+                    let asked = play.request("https://shop.test/app.js", "script") as usize;
+                    play.record.events[asked].document = Some(url.clone());
+                }
+            },
+        );
+        put(evidence, visit);
+    };
+    check(29, |evidence| visited(evidence, true, 200), Breach, "1 of 2 pages");
+    check(29, |evidence| visited(evidence, false, 200), Conform, "the 1 page");
+    check(29, |evidence| visited(evidence, true, 404), Conform, "the 1 page");
     check(29, |evidence| evidence.way_back.clear(), Inconclusive, "");
     check(29, |evidence| evidence.way_back[0].1 = None, Inconclusive, "`Cookie settings` led back");
     check(29, |_| {}, Conform, "`Cookie settings`");
@@ -798,7 +818,7 @@ const SPOILS: [fn(&mut Evidence); 10] = [
     |evidence| evidence.passive[3].effect = Effect::Accepts,
     |evidence| first(evidence).purposes.retain(|named| named.purpose != Purpose::Advertising),
     |evidence| put(evidence, withdrawn(|play| play.trackers(3), |_| {})),
-    |evidence| evidence.way_back.push(("https://shop.test/2".to_owned(), None)),
+    |evidence| evidence.way_back[0].1 = None,
     |evidence| {
         let path = evidence.withdraw.as_mut().unwrap();
         let step = path.steps[0].clone();
