@@ -31,7 +31,7 @@ const TOOLS: &[(&str, &[&str])] = &[
     ("yahoo", &["consent-overlay", "con-wizard", "guce-"]),
     ("civic", &["ccc-", "civic-cookie"]),
     ("govuk", &["govuk-cookie-banner"]),
-    ("react-cookie-consent", &["cookieconsent", "rcc-confirm-button", "rcc-decline-button"]),
+    ("react-cookie-consent", &["=cookieconsent", "rcc-confirm-button", "rcc-decline-button"]),
     ("cookies-eu-banner", &["cookies-eu-"]),
     ("cookie-bar", &["cookie-bar-button", "cookie-bar-prompt", "cookie-bar"]),
     ("beyonk", &["cookie-consent-banner", "cookieconsentwrapper"]),
@@ -58,6 +58,11 @@ const TOOLS: &[(&str, &[&str])] = &[
 /// How many elements under a surface are looked at.
 const FAR_ENOUGH: usize = 400;
 
+/// Returns whether a name begins as a tool's names do; a beginning that itself begins with `=` is the whole name.
+fn is_named(name: &str, start: &str) -> bool {
+    start.strip_prefix('=').map_or_else(|| name.starts_with(start), |whole| name == whole)
+}
+
 /// Returns the tool that drew a surface, if its elements are named as a known tool names them.
 pub(crate) fn tool_of(view: &View, root: NodeId) -> Option<String> {
     let around = view.ancestors(root).filter(|&up| !view.node(up).is("body") && !view.node(up).is("html"));
@@ -72,7 +77,7 @@ pub(crate) fn tool_of(view: &View, root: NodeId) -> Option<String> {
         let lower = names.into_iter().flatten().map(str::to_ascii_lowercase).collect::<Vec<_>>();
         for name in lower.iter().flat_map(|names| names.split_whitespace()) {
             for (vote, (_, starts)) in votes.iter_mut().zip(TOOLS) {
-                let longest = starts.iter().filter(|start| name.starts_with(**start)).map(|start| start.len()).max();
+                let longest = starts.iter().filter(|start| is_named(name, start)).map(|start| start.len()).max();
                 // A longer beginning says more: `cookie-bar-button` outweighs `cookie-`.
                 *vote += longest.unwrap_or(0);
             }

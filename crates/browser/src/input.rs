@@ -22,6 +22,8 @@ pub enum Click {
     Done {
         /// The control's box when it was clicked, in coordinates of the viewport.
         rect: Rect,
+        /// The number of the event that records the input; what it sets going comes after.
+        event: u64,
     },
     /// The control could not be reached by a person either.
     OutOfReach {
@@ -117,9 +119,9 @@ impl Visit {
                 return out_of_reach("something else covers it");
             }
             let target = cut(label, 200);
-            self.note(EventKind::Input { kind: "click".into(), target, x: x as i32, y: y as i32 });
+            let event = self.note(EventKind::Input { kind: "click".into(), target, x: x as i32, y: y as i32 });
             self.press_at(x, y).await?;
-            return Ok(Click::Done { rect });
+            return Ok(Click::Done { rect, event });
         }
         out_of_reach("it moves away")
     }

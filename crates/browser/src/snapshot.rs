@@ -99,11 +99,11 @@ impl Visit {
         if let Ok(metrics) = metrics {
             joiner.page.content = size(&metrics["cssContentSize"], "width", "height");
             joiner.page.scroll = size(&metrics["cssVisualViewport"], "pageX", "pageY");
-            // A phone lays a page that is too wide out on a larger viewport and shows it smaller. Places are in the
-            // pixels of that layout, so the viewport must be too.
-            let layout = size(&metrics["cssLayoutViewport"], "clientWidth", "clientHeight");
-            if layout.0 > joiner.page.viewport.0 {
-                joiner.page.viewport = layout;
+            // A phone may lay a page out wider than its screen. What a person sees of it, in the pixels of that layout,
+            // is the visual viewport.
+            let visible = size(&metrics["cssVisualViewport"], "clientWidth", "clientHeight");
+            if visible.0 > 0.0 && self.options().viewport.0 < 600 {
+                joiner.page.viewport = visible;
             }
         }
         drop(first);

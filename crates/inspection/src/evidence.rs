@@ -179,6 +179,17 @@ pub struct OtherViewport {
     pub picture: Option<String>,
 }
 
+/// A control of the first layer, tried with the keyboard.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ByKeyboard {
+    /// Its label.
+    pub label: String,
+    /// Whether it takes the focus, so that the keyboard can reach it at all.
+    pub takes_focus: bool,
+    /// What pressing Enter on it did; `Unknown` where that was not tried.
+    pub effect: Effect,
+}
+
 /// The machine and program that observed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Environment {
@@ -236,6 +247,9 @@ pub struct Evidence {
     pub passive: Vec<Passive>,
     /// The first layer on other screens.
     pub other_viewports: Vec<OtherViewport>,
+    /// Controls of the first layer that were tried with the keyboard.
+    #[serde(default)]
+    pub keyboard: Vec<ByKeyboard>,
     /// Every visit that plays a scenario.
     pub visits: Vec<VisitRecord>,
     /// What could not be observed, in sentences.

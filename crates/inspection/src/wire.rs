@@ -5,7 +5,7 @@
 
 use crate::{
     classify::{Classified, CookieFact, StorageFact, VisitFacts, class_word},
-    evidence::{Environment, Evidence, OtherViewport, Outcome, SearchBound, Site},
+    evidence::{ByKeyboard, Environment, Evidence, OtherViewport, Outcome, SearchBound, Site},
     judge::{looks, offer},
 };
 use serde::{Deserialize, Serialize};
@@ -55,6 +55,8 @@ pub struct Inspection {
     pub gaps: Vec<String>,
     /// The first layer on other screens.
     pub other_viewports: Vec<OtherScreen>,
+    /// Controls of the first layer that were tried with the keyboard.
+    pub keyboard: Vec<ByKeyboard>,
     /// Machine and program.
     pub environment: Environment,
 }
@@ -266,6 +268,7 @@ impl Inspection {
             questions,
             gaps: evidence.gaps.clone(),
             other_viewports: evidence.other_viewports.iter().map(|other| other_screen(evidence, other)).collect(),
+            keyboard: evidence.keyboard.clone(),
             environment: evidence.environment.clone(),
         }
     }

@@ -151,6 +151,8 @@ fn of_surface(surface: &Surface, goal: Choice, done: &[Move]) -> Vec<Candidate> 
             }
             Role::SaveSelection if switches || flipped => add(1, unsure + 2, true),
             Role::SaveSelection => add(1, 45 + unsure, false),
+            // Sections that unfold beside switches or a way to save explain purposes; they seldom hold a shorter way.
+            Role::Settings if control.vague && (switches || saves) => add(1, 160 + unsure, false),
             Role::Settings if opens(control) => add(1, 10 + unsure + u32::from(control.vague) * 20, false),
             Role::Close if !accept => add(1, if flipped && !saves { 5 } else { 40 }, false),
             Role::Unknown if control.nature != Nature::Link || !navigates(control) => {

@@ -8,7 +8,7 @@ use super::{
     tour::Hindrance,
 };
 use crate::evidence::{
-    ChoicePath, Effect, Environment, Evidence, OtherViewport, Outcome, Passive, SearchBound, Site, SurfaceView, Tried,
+    ByKeyboard, ChoicePath, Effect, Environment, Evidence, OtherViewport, Outcome, Passive, SearchBound, Site, SurfaceView, Tried,
 };
 use std::{
     collections::{BTreeMap, HashSet},
@@ -49,6 +49,7 @@ struct Gathered {
     way_back: Vec<(String, Option<String>)>,
     passive: Vec<Passive>,
     other_viewports: Vec<OtherViewport>,
+    keyboard: Vec<ByKeyboard>,
 }
 
 struct Shown {
@@ -135,7 +136,7 @@ async fn play(context: Arc<Context>, shared: Shared) -> Result<(), Hindrance> {
     let wants = |scenario: Scenario| context.plan.scenarios.contains(&scenario);
     // S0 is always played: everything else starts from what it saw.
     let shown = scenes::display(&context, "S0", Scenario::S0, context.plan.visit.clone()).await?;
-    let Display { record, look, views, final_url, links } = shown;
+    let Display { record, look, views, final_url, links, .. } = shown;
     if !matches!(record.end, VisitEnd::Completed) {
         let mut gathered = lock(&shared);
         let why = match &record.end {
@@ -148,6 +149,7 @@ async fn play(context: Arc<Context>, shared: Shared) -> Result<(), Hindrance> {
     }
     let seen = look.is_asking();
     let first: Vec<Control> = look.detection.surfaces.iter().flat_map(|surface| surface.controls.clone()).collect();
+    let backdrop = look.detection.surfaces.iter().any(|surface| surface.backdrop.is_some());
     drop(look);
     {
         let mut gathered = lock(&shared);
@@ -167,12 +169,19 @@ async fn play(context: Arc<Context>, shared: Shared) -> Result<(), Hindrance> {
         if wants(Scenario::S4) || wants(Scenario::S1) {
             tasks.push(("S4", settings(Arc::clone(&context), Arc::clone(&shared), Arc::clone(&links))));
         }
-        tasks.push(("first layer", others(Arc::clone(&context), Arc::clone(&shared), first)));
         if wants(Scenario::S5) {
-            for act in scenes::PASSIVE {
+            let closes = first.iter().any(|control| control.role == Role::Close);
+            let has_object = |act: &str| match act {
+                "close" => closes,
+                "backdrop" => backdrop,
+                _ => true,
+            };
+            for act in scenes::PASSIVE.into_iter().filter(|act| has_object(act)) {
                 tasks.push(("S5", ignore(Arc::clone(&context), Arc::clone(&shared), act, Arc::clone(&links))));
             }
         }
+        tasks.push(("keyboard", keyboard(Arc::clone(&context), Arc::clone(&shared), first.clone())));
+        tasks.push(("first layer", others(Arc::clone(&context), Arc::clone(&shared), first)));
     } else {
         context.accepted.send_replace(Some(None));
     }
@@ -343,6 +352,14 @@ fn others(context: Arc<Context>, shared: Shared, first: Vec<Control>) -> Task {
     })
 }
 
+fn keyboard(context: Arc<Context>, shared: Shared, first: Vec<Control>) -> Task {
+    Box::pin(async move {
+        let tried = scenes::by_keyboard(&context, &first).await?;
+        lock(&shared).keyboard = tried;
+        Ok(())
+    })
+}
+
 fn phone(context: Arc<Context>, shared: Shared) -> Task {
     Box::pin(async move {
         let viewport = if context.plan.visit.viewport == PHONE { (1366, 768) } else { PHONE };
@@ -438,6 +455,7 @@ fn put_together(
         search: SearchBound { max_clicks: MAX_CLICKS, states },
         passive: gathered.passive,
         other_viewports: gathered.other_viewports,
+        keyboard: gathered.keyboard,
         visits: gathered.visits,
         gaps,
     }

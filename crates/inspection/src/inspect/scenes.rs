@@ -7,7 +7,7 @@ use super::{
     search::Walk,
     tour::{Hindrance, Tour},
 };
-use crate::evidence::{Effect, OtherViewport, Passive, SurfaceView, Tried};
+use crate::evidence::{ByKeyboard, Effect, OtherViewport, Passive, SurfaceView, Tried};
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use url::Url;
 use vigie_banner::{Control, Role};
@@ -20,6 +20,7 @@ const WALK_PAGES: usize = 3;
 /// What S0 saw.
 pub(crate) struct Display {
     pub record: VisitRecord,
+    pub picture: Option<String>,
     pub look: Look,
     pub views: Vec<SurfaceView>,
     pub final_url: String,
@@ -47,7 +48,7 @@ pub(crate) async fn display(
     tour.final_url.clone_from(&final_url);
     let links = internal_links(&look, &final_url);
     let record = tour.finish().await;
-    Ok(Display { record, look, views, final_url, links })
+    Ok(Display { record, picture, look, views, final_url, links })
 }
 
 /// The first layer on another screen.
@@ -59,8 +60,8 @@ pub(crate) async fn other_viewport(
     let options = VisitOptions { viewport, ..context.plan.visit.clone() };
     let shown = display(context, &name, Scenario::S0, options).await?;
     let view = shown.views.into_iter().next();
-    let picture = view.as_ref().and_then(|view| view.picture.clone());
-    let other = OtherViewport { viewport, visit: name, surface: view.map(|view| view.surface), picture };
+    let other =
+        OtherViewport { viewport, visit: name, surface: view.map(|view| view.surface), picture: shown.picture };
     Ok((other, shown.record))
 }
 
@@ -348,6 +349,41 @@ fn beside(look: &Look, surface: &vigie_banner::Surface) -> Option<(f32, f32)> {
         (viewport.w / 2.0, viewport.h - 8.0),
     ];
     points.into_iter().find(|&point| clear(point))
+}
+
+/// Tries the controls that accept and refuse with the keyboard: whether they take the focus, and what Enter does on
+/// the last of them, which is the refusal where there is one.
+pub(crate) async fn by_keyboard(context: &Arc<Context>, first: &[Control]) -> Result<Vec<ByKeyboard>, Hindrance> {
+    let of = |role: Role| first.iter().find(|control| control.role == role);
+    let wanted: Vec<&Control> = [of(Role::AcceptAll), of(Role::RefuseAll)].into_iter().flatten().collect();
+    let mut tried = Vec::new();
+    if wanted.is_empty() {
+        return Ok(tried);
+    }
+    let mut walk = Walk::at_display(context, "keyboard", Scenario::S0).await?;
+    let (fingerprint, choice) = (walk.look.fingerprint(), walk.tour.visit.n_events());
+    for control in wanted {
+        let again = walk.look.surfaces().flat_map(|surface| &surface.controls);
+        let node = again.into_iter().find(|other| super::look::same_control(other, control)).map(|found| found.node);
+        let Some(node) = node else { continue };
+        let takes_focus = walk.tour.visit.focus(&walk.look.seen, node).await?;
+        tried.push(ByKeyboard { label: control.label.clone(), takes_focus, effect: Effect::Unknown });
+    }
+    if let Some(last) = tried.last_mut().filter(|last| last.takes_focus) {
+        walk.tour.visit.press_key("Enter").await?;
+        walk.tour.settle().await?;
+        let look = walk.tour.look().await?;
+        walk.tour.sample("after-choice").await?;
+        let samples = &walk.tour.samples;
+        let trace = super::effect::Trace::of(&walk.tour.visit.events(), choice, &samples[0], &samples[samples.len() - 1]);
+        last.effect = match (look.fingerprint() == fingerprint, trace.stored.is_empty()) {
+            (true, true) => Effect::Nothing,
+            (false, true) if look.is_asking() => Effect::Opens,
+            _ => trace.compare(context.accepted_trace().await.as_ref()),
+        };
+    }
+    walk.tour.finish().await;
+    Ok(tried)
 }
 
 /// Tries the controls of the first layer whose words leave open what they do, each on a fresh display.

@@ -408,8 +408,8 @@ impl Walk {
     async fn activate(&mut self, control: &Control, layer: Layer) -> Result<bool, BrowserError> {
         let before = self.tour.picture("before").await;
         let clicked = self.tour.visit.click(&self.look.seen, control.node, &control.label).await?;
-        let rect = match clicked {
-            Click::Done { rect } => rect,
+        let (rect, event) = match clicked {
+            Click::Done { rect, event } => (rect, event),
             Click::OutOfReach { why } => {
                 self.tour.visit.gap(format!("`{}` could not be clicked: {why}", control.label));
                 return Ok(false);
@@ -422,7 +422,7 @@ impl Walk {
             rect: [rect.x as i32, rect.y as i32, rect.w as i32, rect.h as i32],
             before,
             after: None,
-            event: Some(self.tour.visit.n_events().saturating_sub(1)),
+            event: Some(event),
         });
         Ok(true)
     }
@@ -439,7 +439,7 @@ impl Walk {
             let Some(switch) = next else { return Ok(open.is_empty()) };
             let before = self.tour.picture("before").await;
             let clicked = self.tour.visit.click(&self.look.seen, switch.click, &switch.label).await?;
-            let Click::Done { rect } = clicked else {
+            let Click::Done { rect, event } = clicked else {
                 stuck.insert(key(&switch));
                 continue;
             };
@@ -450,7 +450,7 @@ impl Walk {
                 rect: [rect.x as i32, rect.y as i32, rect.w as i32, rect.h as i32],
                 before,
                 after: None,
-                event: Some(self.tour.visit.n_events().saturating_sub(1)),
+                event: Some(event),
             });
             self.tour.pause().await?;
             self.look = self.tour.look().await?;

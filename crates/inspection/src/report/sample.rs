@@ -79,6 +79,7 @@ pub fn evidence() -> Evidence {
             surface: None,
             picture: Some("pictures/s0-390x844.png".into()),
         }],
+        keyboard: Vec::new(),
         visits: vec![visit(Scenario::S0), visit(Scenario::S1), visit(Scenario::S2)],
         gaps: vec!["subdomains were not visited".into()],
     }
@@ -120,6 +121,7 @@ pub fn document() -> Inspection {
         questions: Vec::new(),
         gaps: evidence.gaps.clone(),
         other_viewports: Vec::new(),
+        keyboard: Vec::new(),
         environment: evidence.environment,
     }
 }

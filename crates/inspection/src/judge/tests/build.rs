@@ -465,6 +465,7 @@ pub(crate) fn good() -> Evidence {
         search: SearchBound { max_clicks: 14, states: 3 },
         passive: acts.iter().map(passive).collect(),
         other_viewports: vec![phone],
+        keyboard: Vec::new(),
         visits,
         gaps: Vec::new(),
     }
@@ -482,6 +483,7 @@ pub(crate) fn plain() -> Evidence {
         way_back: Vec::new(),
         passive: Vec::new(),
         other_viewports: Vec::new(),
+        keyboard: Vec::new(),
         visits: vec![untouched(|_| {})],
         ..good()
     }
