@@ -18,6 +18,9 @@ use vigie_domain::record::{BlockedCookie, Event, EventKind, SentCookie, StorageK
 /// Timers due later than this after being set do not keep a page from being quiet.
 pub(crate) const TIMER_HORIZON: Duration = Duration::from_millis(9_000);
 
+/// How long past its due time a timer is waited for; one that has not run by then never will.
+const TIMER_GRACE: Duration = Duration::from_millis(1_500);
+
 /// Events kept of one visit. A page that makes more is noisy on purpose; the cut is recorded as a gap.
 const MAX_EVENTS: usize = 60_000;
 
@@ -182,9 +185,10 @@ impl State {
         if let Some(request) = open {
             return Some((format!("a request to {}", short(&request.url)), Duration::from_millis(20)));
         }
-        let timer = self.timers.values().copied().max().filter(|due| *due > now);
+        // A timer counts until the page says that it has run: a page short of time runs it late.
+        let timer = self.timers.values().copied().max().filter(|due| *due + TIMER_GRACE > now);
         if let Some(due) = timer {
-            return Some(("a timer".to_owned(), due - now));
+            return Some(("a timer".to_owned(), due.saturating_duration_since(now)));
         }
         let animation = self.animations.values().copied().max().filter(|until| *until > now);
         if let Some(until) = animation {
@@ -583,11 +587,14 @@ impl State {
             Report::Timer { due } => {
                 let key = (Arc::clone(session), context);
                 let wait = Duration::from_millis(due.clamp(0.0, 1e6) as u64);
-                if wait.is_zero() || wait > TIMER_HORIZON {
-                    self.timers.remove(&key);
+                // Shorter ones are over before quiet could be reached; some pages set them for ever.
+                if wait < Duration::from_millis(200) || wait > TIMER_HORIZON {
+                    if self.timers.remove(&key).is_some() {
+                        // What it set going is still to be seen.
+                        self.active("a timer");
+                    }
                 } else {
-                    // A little past the due time: what the timer does should be seen too.
-                    self.timers.insert(key, Instant::now() + wait + Duration::from_millis(15));
+                    self.timers.insert(key, Instant::now() + wait);
                 }
             }
             Report::Read { api, script } => {
