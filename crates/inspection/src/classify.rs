@@ -41,6 +41,8 @@ pub struct VisitFacts {
     pub name: String,
     /// The scenario it plays.
     pub scenario: Option<Scenario>,
+    /// The event of the click that made the visit's choice ([`choice_event`]).
+    pub choice: Option<u64>,
     /// Every cookie that was in the profile at some time, and those that the browser refused.
     pub cookies: Vec<CookieFact>,
     /// Every storage entry that was there at some time.
@@ -96,6 +98,7 @@ pub fn classify(evidence: &Evidence, classifier: &Classifier) -> Classified {
         VisitFacts {
             name: visit.name.clone(),
             scenario: visit.scenario,
+            choice: choice_event(evidence, visit),
             scans: scan::scans(visit, &requests),
             cookies,
             storage,

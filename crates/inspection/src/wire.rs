@@ -4,7 +4,7 @@
 //! Its JSON Schema is `schemas/inspection-1.json`; a test keeps both alike.
 
 use crate::{
-    classify::{Classified, CookieFact, StorageFact, VisitFacts, class_word},
+    classify::{Classified, CookieFact, StorageFact, TrackerFact, VisitFacts, class_word},
     evidence::{ByKeyboard, Environment, Evidence, OtherViewport, Outcome, SearchBound, Site},
     judge::{looks, offer},
 };
@@ -130,11 +130,12 @@ pub struct Visit {
     pub cookies: Vec<Cookie>,
     /// Storage at the end of the visit.
     pub storage: Vec<Storage>,
-    /// Hosts of trackers that were asked for something during the visit.
+    /// Hosts of trackers that were asked for something: in S0 and S8 during the visit, else after what the visit is about
+    /// was done (the refusal, the acceptance, the withdrawal, the saving, the passive act).
     pub trackers: Vec<Tracker>,
-    /// Uses of interfaces that tell devices apart.
+    /// Uses of interfaces that tell devices apart, likewise.
     pub fingerprinting: Vec<Scan>,
-    /// How many requests were made.
+    /// How many requests were made during the whole visit.
     pub requests: u64,
 }
 
@@ -188,7 +189,7 @@ pub struct Storage {
 pub struct Tracker {
     /// The host.
     pub host: String,
-    /// How many requests went there.
+    /// How many requests went there, likewise.
     pub requests: u64,
     /// Why it is one.
     pub why: String,
@@ -316,22 +317,27 @@ fn visit(facts: &VisitFacts) -> Option<Visit> {
             .map(cookie)
             .collect(),
         storage: facts.storage.iter().filter(|item| item.traces.at_end).map(storage).collect(),
-        trackers: facts
-            .trackers
-            .iter()
-            .map(|tracker| Tracker {
-                host: tracker.host.clone(),
-                requests: tracker.requests as u64,
-                why: tracker.why.clone(),
-                class: class_word(tracker.class).to_owned(),
-            })
-            .collect(),
+        trackers: facts.trackers.iter().filter_map(|tracker| tracker_after(facts, tracker)).collect(),
         fingerprinting: facts
             .scans
             .iter()
+            .filter(|scan| facts.choice.is_none_or(|choice| scan.event > choice))
             .map(|scan| Scan { api: scan.api.clone(), script: scan.script.clone(), egress: scan.egress.is_some() })
             .collect(),
         requests: facts.requests.len() as u64,
+    })
+}
+
+/// Returns a tracker with its requests after the choice, if there were any that show it.
+fn tracker_after(facts: &VisitFacts, tracker: &TrackerFact) -> Option<Tracker> {
+    let asked = facts.requests_after(facts.choice).filter(|request| request.host == tracker.host);
+    let (matched, others): (Vec<_>, Vec<_>) = asked.partition(|request| request.tracker.is_some());
+    let others = if tracker.is_own_host { 0 } else { others.len() };
+    (!matched.is_empty()).then(|| Tracker {
+        host: tracker.host.clone(),
+        requests: (matched.len() + others) as u64,
+        why: tracker.why.clone(),
+        class: class_word(tracker.class).to_owned(),
     })
 }
 
@@ -492,6 +498,26 @@ mod tests {
         let ga = cookies.find(|cookie| cookie["name"] == "_ga").unwrap();
         assert_eq!(ga["lifetime_s"].to_string(), "31536000");
         assert_eq!((&ga["exempt"], &ga["class"], &ga["party"]), (&json!(false), &json!("audience"), &json!("first")));
+    }
+
+    #[test]
+    fn trackers_of_a_visit_with_a_choice_are_those_asked_after_it() {
+        let mut evidence = build::good();
+        let mut play = build::Play::new("S1", Scenario::S1);
+        play.trackers(1);
+        play.sample("before");
+        play.click("Reject all");
+        play.request("https://www.facebook.com/tr?id=1&ev=Click", "image");
+        for moment in ["after-choice", "after-reload", "after-walk"] {
+            play.sample(moment);
+        }
+        build::put(&mut evidence, play.record);
+        let visit = evidence.visit(Scenario::S1).unwrap().clone();
+        evidence.refuse = Some(build::path(vigie_domain::Choice::Refuse, &visit, "after-choice", &["Reject all"]));
+        let document = document(&evidence);
+        let s1 = document.visits.iter().find(|visit| visit.scenario == "S1").unwrap();
+        let hosts: Vec<_> = s1.trackers.iter().map(|tracker| (tracker.host.as_str(), tracker.requests)).collect();
+        assert_eq!(hosts, [("www.facebook.com", 1)]);
     }
 
     #[test]

@@ -36,6 +36,11 @@ impl Traces {
         !(self.samples.is_empty() && self.writes.is_empty() && self.sent.is_empty())
     }
 
+    /// Returns whether it stayed until a sample was taken, or was sent.
+    pub fn was_of_use(&self) -> bool {
+        !(self.samples.is_empty() && self.sent.is_empty())
+    }
+
     /// Returns the first write after an event; from the start, if `event` is `None`. What was never seen being written
     /// and is in a later sample only counts as written just before that sample.
     pub fn written_after(&self, event: Option<u64>) -> Option<u64> {
@@ -90,9 +95,10 @@ impl CookieFact {
         self.is.exempt == Some(false) && self.blocked.is_none() && self.traces.was_kept()
     }
 
-    /// Returns whether what it is remains a question.
+    /// Returns whether what it is remains a question. What came and went between two samples, and was never sent, as a
+    /// page does to find out whether it can store anything, is none.
     pub fn is_question(&self) -> bool {
-        self.is.exempt.is_none() && self.blocked.is_none() && self.traces.was_kept()
+        self.is.exempt.is_none() && self.blocked.is_none() && self.traces.was_of_use()
     }
 }
 
@@ -135,9 +141,9 @@ impl StorageFact {
         self.is.exempt == Some(false)
     }
 
-    /// Returns whether what it is remains a question.
+    /// Returns whether what it is remains a question; see [`CookieFact::is_question`].
     pub fn is_question(&self) -> bool {
-        self.is.exempt.is_none()
+        self.is.exempt.is_none() && self.traces.was_of_use()
     }
 }
 

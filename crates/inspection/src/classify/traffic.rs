@@ -88,6 +88,8 @@ pub struct TrackerFact {
     pub party: Party,
     /// How many requests went to it; of the site's own host, those alone that are a tracker's.
     pub requests: usize,
+    /// Whether it is the site's own host.
+    pub is_own_host: bool,
     /// Why it is a tracker.
     pub why: String,
     /// What the tracker is for.
@@ -290,6 +292,7 @@ impl Traffic {
                 host: asked.host.clone(),
                 party: asked.party,
                 requests: self.asked.iter().filter(count).count(),
+                is_own_host: asked.is_own_host,
                 why: found.why.clone(),
                 class: found.class,
                 by_behaviour: asked.by_behaviour,

@@ -6,7 +6,7 @@
 
 use super::{answer::Answer, offer};
 use crate::{
-    classify::{Classified, VisitFacts, choice_event},
+    classify::{Classified, VisitFacts},
     evidence::Evidence,
 };
 use vigie_domain::{
@@ -63,7 +63,7 @@ impl<'a> Case<'a> {
 
     fn play(&self, record: &'a VisitRecord) -> Option<Played<'a>> {
         let facts = self.classified.visit(&record.name)?;
-        Some(Played { record, facts, choice: choice_event(self.evidence, record), site: &self.evidence.site.host })
+        Some(Played { record, facts, choice: facts.choice, site: &self.evidence.site.host })
     }
 
     /// Returns why a search that found nothing may have missed something; `None` if it was made whole.

@@ -83,8 +83,8 @@ pub(super) fn same_screen(case: &Case<'_>) -> Answer {
 
 /// CK-08. Refuse has the same role as accept; not a link inside a paragraph, not outside the banner frame.
 ///
-/// To a screen reader that is the role, to a person the drawing: bare text beside a box is not the same kind of thing.
-/// A refusal that is more of a control than the acceptance is no breach.
+/// To a screen reader that is the role, to the keyboard whether it takes the focus, to a person the drawing: bare text
+/// beside a box is not the same kind of thing. A refusal that is more of a control than the acceptance is no breach.
 pub(super) fn real_control(case: &Case<'_>) -> Answer {
     if !case.has_banner() {
         return case.no_banner();
@@ -102,6 +102,14 @@ pub(super) fn real_control(case: &Case<'_>) -> Answer {
         let summary =
             format!("the acceptance is {}, the refusal `{label}` is {}", kind(accept.nature), kind(refuse.nature));
         return Answer::breach(summary).showing(pair.shown());
+    }
+    let focus = |control: &Control| {
+        let tried = case.evidence.keyboard.iter().find(|tried| tried.label == control.label);
+        tried.map(|tried| tried.takes_focus)
+    };
+    if focus(accept) == Some(true) && focus(refuse) == Some(false) {
+        return Answer::breach(format!("the keyboard reaches the acceptance and not the refusal `{label}`"))
+            .showing(pair.shown());
     }
     if refuse.look.shape == Shape::Plain && accept.look.shape != Shape::Plain {
         return Answer::breach(format!("the refusal `{label}` is drawn as bare text, the acceptance as a box"))

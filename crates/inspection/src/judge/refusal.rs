@@ -63,13 +63,14 @@ pub(super) fn refusal_stops_reads(case: &Case<'_>) -> Answer {
 /// CK-29. After a choice, a link or icon to the settings on every sampled page.
 ///
 /// That it shows the choice as it stands is not looked at. Error pages, and pages that load neither script nor style
-/// where the first page does, are none that visitors know, and are left out.
+/// where the first page does, are none that visitors know, and are left out; so is the page of the settings itself.
 pub(super) fn way_back(case: &Case<'_>) -> Answer {
     if !case.has_banner() {
         return case.no_banner();
     }
     let first_is_bare = loads_nothing(case, &case.evidence.site.final_url);
-    let left_out = |url: &str| is_error(case, url) || (!first_is_bare && loads_nothing(case, url));
+    let left_out =
+        |url: &str| is_error(case, url) || is_settings(case, url) || (!first_is_bare && loads_nothing(case, url));
     let pages: Vec<&(String, Option<String>)> =
         case.evidence.way_back.iter().filter(|(url, label)| label.is_some() || !left_out(url)).collect();
     if pages.is_empty() {
@@ -83,6 +84,16 @@ pub(super) fn way_back(case: &Case<'_>) -> Answer {
         what: Some(format!("{url}: {what}")),
         ..Default::default()
     };
+    let searched = case.evidence.scenarios.contains(&Scenario::S3) && case.evidence.accept.is_some();
+    let is_found = case.evidence.withdraw.is_some() || !searched || case.search_cut_short().is_some();
+    if without.is_empty() && !is_found {
+        let labels = list(pages.iter().filter_map(|(_, label)| label.as_ref()).map(|label| format!("`{label}`")));
+        return Answer::breach(format!(
+            "{labels} is there after a choice, and no way to withdraw was found through it"
+        ))
+        .showing(pages.iter().map(|(url, label)| looked(url, format!("`{}`", label.as_deref().unwrap_or_default()))))
+        .heuristic();
+    }
     if without.is_empty() {
         let labels = list(pages.iter().filter_map(|(_, label)| label.as_ref()).map(|label| format!("`{label}`")));
         return Answer::conform(format!(
@@ -205,6 +216,12 @@ pub(super) fn withdrawal_works(case: &Case<'_>) -> Answer {
     let remark = if left.is_empty() { String::new() } else { format!("; left behind and unread: {}", list(&left)) };
     Answer::conform(format!("nothing that needs consent was written or read after the withdrawal{remark}"))
         .showing(refusal(&s3))
+}
+
+/// Returns whether the settings are this page.
+fn is_settings(case: &Case<'_>, url: &str) -> bool {
+    let mut layers = case.evidence.further_layers.iter();
+    !same_page(&case.evidence.site.final_url, url) && layers.any(|view| same_page(&view.url, url))
 }
 
 fn each_of(pages: usize) -> String {

@@ -14,8 +14,8 @@ use crate::{
 use std::collections::BTreeSet;
 use vigie_domain::{EvidenceRef, Scenario, Verdict};
 
-/// The acts of S5.
-const ACTS: usize = 5;
+/// Acts of S5 that have an object on every page.
+const ALWAYS: [&str; 2] = ["escape", "scroll"];
 
 /// CK-13. S4 ends in the same stored state and traffic as S1.
 pub(super) fn untouched_is_refused(case: &Case<'_>) -> Answer {
@@ -67,20 +67,30 @@ fn by_stored_choice(case: &Case<'_>, saved: &Played<'_>) -> Answer {
         let choice = played.choice?;
         let before = played.record.samples.iter().rev().find(|sample| sample.events <= choice)?;
         let after = Evidence::sample(played.record, "after-choice")?;
-        Some(Trace::of(&played.record.events, choice, before, after))
+        let mut stored = Trace::of(&played.record.events, choice, before, after).stored;
+        // What trackers write tells visitors apart, not choices.
+        let needing = played.facts.cookies.iter().filter(|cookie| cookie.is.exempt == Some(false));
+        let needing: BTreeSet<String> = needing.map(|cookie| format!("cookie {}", cookie.name)).collect();
+        let entries = played.facts.storage.iter().filter(|item| item.is.exempt == Some(false));
+        let entries: BTreeSet<&str> = entries.map(|item| item.key.as_str()).collect();
+        stored.retain(|key, _| {
+            let name = key.split_once(' ').map_or(key.as_str(), |(_, name)| name);
+            !needing.contains(key) && !entries.contains(name)
+        });
+        Some(stored)
     };
     let of = |scenario| case.played(scenario).and_then(|played| trace(&played));
     let (Some(saved), Some(refused), Some(accepted)) = (trace(saved), of(Scenario::S1), of(Scenario::S2)) else {
         return Answer::inconclusive("what the choices stored could not be compared");
     };
-    if refused.stored == accepted.stored {
+    if refused == accepted {
         return Answer::inconclusive("acceptance and refusal left the same behind, so nothing tells them apart");
     }
-    if saved.stored == refused.stored {
+    if saved == refused {
         return Answer::conform("saving the settings untouched stored what refusing stores");
     }
-    if saved.stored == accepted.stored {
-        let keys = list(saved.stored.keys());
+    if saved == accepted {
+        let keys = list(saved.keys());
         return Answer::breach(format!("saving the settings untouched stored what accepting stores: {keys}"))
             .showing(saving);
     }
@@ -163,8 +173,12 @@ pub(super) fn silence_is_no_consent(case: &Case<'_>) -> Answer {
     if let Err(why) = case.watched(Scenario::S0) {
         return Answer::inconclusive(format!("no consent was seen being stored, but {why}"));
     }
-    if case.evidence.passive.len() < ACTS {
+    let played = |act: &str| case.evidence.passive.iter().any(|passive| passive.act == act);
+    if !ALWAYS.iter().all(|act| played(act)) {
         return Answer::inconclusive("not every way of ignoring the banner was tried (S5)");
+    }
+    if let Some(gap) = case.evidence.gaps.iter().find(|gap| gap.starts_with("S5")) {
+        return Answer::inconclusive(format!("no consent was seen being stored, but {gap}"));
     }
     if let Some(why) = inconclusive.first() {
         return Answer::inconclusive(format!("no consent was seen being stored, but {why}"));

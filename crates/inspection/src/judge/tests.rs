@@ -6,7 +6,7 @@ use super::judge;
 use crate::{
     catalogue::Catalogue,
     classify::classify,
-    evidence::{Effect, Evidence, Outcome},
+    evidence::{ByKeyboard, Effect, Evidence, Outcome},
 };
 use build::{
     HOST, accepted, change, first, good, ignored, plain, put, refused, remove, saved, second, switch, untouched,
@@ -145,6 +145,18 @@ fn ck_01_an_unknown_cookie_is_a_question_and_no_breach() {
     let found = check(1, unknown, Inconclusive, "zqx");
     assert_eq!(found.questions.len(), 1);
     assert!(found.questions[0].contains("`zqx`"), "{}", found.questions[0]);
+}
+
+#[test]
+fn ck_01_a_key_that_only_tries_whether_it_can_be_stored_is_no_question() {
+    let tried = |evidence: &mut Evidence| {
+        let visit = untouched(|play| {
+            play.store("tried-whether-it-works", "1");
+            play.unstore("tried-whether-it-works");
+        });
+        put(evidence, visit);
+    };
+    check(1, tried, Conform, "");
 }
 
 #[test]
@@ -291,6 +303,12 @@ fn ck_08_a_real_control() {
     check(8, |evidence| change(evidence, Role::RefuseAll, |control| control.in_text = true), Breach, "inside a text");
     let bare = |evidence: &mut Evidence| change(evidence, Role::RefuseAll, |control| control.look.shape = Shape::Plain);
     assert_eq!(check(8, bare, Breach, "bare text").certainty, Certainty::Heuristic);
+    let keys = |evidence: &mut Evidence| {
+        let tried =
+            |label: &str, takes_focus| ByKeyboard { label: label.to_owned(), takes_focus, effect: Effect::Unknown };
+        evidence.keyboard = vec![tried("Accept all", true), tried("Reject all", false)];
+    };
+    check(8, keys, Breach, "the keyboard reaches the acceptance and not the refusal");
     check(8, |evidence| change(evidence, Role::AcceptAll, |control| control.nature = Nature::Link), Conform, "");
     check(8, |evidence| remove(evidence, Role::RefuseAll), NotApplicable, "");
 }
@@ -412,6 +430,25 @@ fn ck_13_without_trackers_the_stored_choice_is_compared() {
         Breach,
         "",
     );
+}
+
+#[test]
+fn ck_13_what_trackers_write_all_along_does_not_hide_the_choice() {
+    let always = |stored: &'static str| {
+        move |evidence: &mut Evidence| {
+            let script = format!("https://{HOST}/app.js");
+            put(evidence, refused(|play| play.trackers(6)));
+            put(
+                evidence,
+                saved(|play| {
+                    play.trackers(4);
+                    play.cookie("shop_choice", stored, &script);
+                }),
+            );
+        }
+    };
+    check(13, always("all"), Breach, "stored what accepting stores: cookie shop_choice");
+    check(13, always("necessary"), Conform, "");
 }
 
 #[test]
@@ -604,6 +641,7 @@ fn ck_29_a_way_back_on_every_page() {
     check(29, |evidence| visited(evidence, true, 404), Conform, "the 1 page");
     check(29, |evidence| evidence.way_back.clear(), Inconclusive, "");
     check(29, |evidence| evidence.way_back[0].1 = None, Inconclusive, "`Cookie settings` led back");
+    check(29, |evidence| evidence.withdraw = None, Breach, "no way to withdraw was found through it");
     check(29, |_| {}, Conform, "`Cookie settings`");
 }
 

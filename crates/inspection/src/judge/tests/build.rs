@@ -168,6 +168,13 @@ impl Play {
         self.request_by("https://www.facebook.com/tr?id=1&ev=PageView", "image", Some(pixel));
     }
 
+    /// Removes from local storage.
+    pub(crate) fn unstore(&mut self, key: &str) {
+        self.storage.retain(|item| item.key != key);
+        let (kind, origin, key) = (StorageKind::Local, format!("https://{HOST}"), key.to_owned());
+        self.push(EventKind::StorageWritten { kind, origin, key, value: None });
+    }
+
     pub(crate) fn click(&mut self, label: &str) -> u64 {
         self.push(EventKind::Step { what: "click".to_owned() });
         self.push(EventKind::Input { kind: "click".to_owned(), target: label.to_owned(), x: 10, y: 10 })
