@@ -14,7 +14,7 @@ use vigie_domain::{
     record::{EventKind, SentCookie, Writer},
 };
 use vigie_trackers::{
-    Class, Classifier, Party, RequestFacts, TrackerHosts, TrackerMatch, host_of, is_identifier, party,
+    Class, Classifier, Party, RequestFacts, TrackerHosts, TrackerMatch, host_of, is_identifier, party, registrable_domain,
 };
 
 /// Least life in seconds of an identifier that makes a tracker of who sets it: more than a day, as in `trackers`.
@@ -244,6 +244,58 @@ impl Traffic {
             asked.matched = classifier.request_behaviour(&facts).filter(|found| found.class.is_exempt() != Some(true));
             asked.by_behaviour = asked.matched.is_some();
         }
+        self.look_at_scans(visit);
+        self.look_at_operators();
+    }
+
+    /// Marks what third parties whose scripts ask what tells devices apart then fetch: script and answer.
+    fn look_at_scans(&mut self, visit: &VisitRecord) {
+        let scanners: BTreeMap<String, u64> = visit
+            .events
+            .iter()
+            .filter_map(|event| match &event.kind {
+                EventKind::Fingerprinting { script: Some(script), .. } => Some((host_of(script)?, event.n)),
+                _ => None,
+            })
+            .rev()
+            .collect();
+        for (scanner, since) in scanners {
+            if party(&scanner, &self.site) == Party::First {
+                continue;
+            }
+            let operator = registrable_domain(&scanner).to_owned();
+            let theirs = |asked: &&mut Asked| registrable_domain(&asked.host) == operator;
+            let sends = self.asked.iter_mut().filter(theirs).any(|asked| {
+                asked.event > since && (asked.body.is_some() || asked.url.contains('?'))
+            });
+            if !sends {
+                continue;
+            }
+            for asked in self.asked.iter_mut().filter(theirs).filter(|asked| asked.matched.is_none()) {
+                let why = format!("a script of {scanner} asks what tells devices apart, and sends to {operator}");
+                asked.matched = Some(TrackerMatch { why, class: Class::Unknown });
+                asked.by_behaviour = true;
+            }
+        }
+    }
+
+    /// Marks third-party requests to the domain of a tracker that was found by what it does: the script that loads a
+    /// pixel is its operator's as the pixel is.
+    fn look_at_operators(&mut self) {
+        let found: BTreeMap<String, Class> = self
+            .asked
+            .iter()
+            .filter(|asked| asked.by_behaviour && asked.party == Party::Third)
+            .filter_map(|asked| Some((registrable_domain(&asked.host).to_owned(), asked.matched.as_ref()?.class)))
+            .collect();
+        for asked in self.asked.iter_mut().filter(|asked| asked.matched.is_none() && asked.party == Party::Third) {
+            let operator = registrable_domain(&asked.host);
+            if let Some(class) = found.get(operator) {
+                let why = format!("of the same domain as a tracker found by what it does ({operator})");
+                asked.matched = Some(TrackerMatch { why, class: *class });
+                asked.by_behaviour = true;
+            }
+        }
     }
 
     /// Returns what of a profile went to third parties.
@@ -376,7 +428,8 @@ fn tokens_of<'a>(values: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     tokens
 }
 
-fn percent_decoded(text: &str) -> String {
+/// Returns text with percent encoding undone; what is no UTF-8 then is replaced.
+pub(crate) fn percent_decoded(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&first, after)) = rest.split_first() {

@@ -71,8 +71,12 @@ pub(super) fn way_back(case: &Case<'_>) -> Answer {
     let first_is_bare = loads_nothing(case, &case.evidence.site.final_url);
     let left_out =
         |url: &str| is_error(case, url) || is_settings(case, url) || (!first_is_bare && loads_nothing(case, url));
-    let pages: Vec<&(String, Option<String>)> =
-        case.evidence.way_back.iter().filter(|(url, label)| label.is_some() || !left_out(url)).collect();
+    let pages: Vec<&(String, Option<String>)> = case
+        .evidence
+        .way_back
+        .iter()
+        .filter(|(url, label)| !is_settings(case, url) && (label.is_some() || !left_out(url)))
+        .collect();
     if pages.is_empty() {
         return Answer::inconclusive("no page was looked at after a choice");
     }

@@ -8,11 +8,11 @@ use super::{
     words::language_is_known,
 };
 use crate::{
+    classify::percent_decoded,
     evidence::{Effect, Evidence, Passive},
-    inspect::effect::Trace,
 };
-use std::collections::BTreeSet;
-use vigie_domain::{EvidenceRef, Scenario, Verdict};
+use std::collections::{BTreeMap, BTreeSet};
+use vigie_domain::{EvidenceRef, Scenario, Verdict, record::Sample};
 
 /// Acts of S5 that have an object on every page.
 const ALWAYS: [&str; 2] = ["escape", "scroll"];
@@ -63,24 +63,9 @@ pub(super) fn untouched_is_refused(case: &Case<'_>) -> Answer {
 /// Compares what was stored, where no tracker tells acceptance from refusal.
 fn by_stored_choice(case: &Case<'_>, saved: &Played<'_>) -> Answer {
     let saving = save_click(saved);
-    let trace = |played: &Played<'_>| {
-        let choice = played.choice?;
-        let before = played.record.samples.iter().rev().find(|sample| sample.events <= choice)?;
-        let after = Evidence::sample(played.record, "after-choice")?;
-        let mut stored = Trace::of(&played.record.events, choice, before, after).stored;
-        // What trackers write tells visitors apart, not choices.
-        let needing = played.facts.cookies.iter().filter(|cookie| cookie.is.exempt == Some(false));
-        let needing: BTreeSet<String> = needing.map(|cookie| format!("cookie {}", cookie.name)).collect();
-        let entries = played.facts.storage.iter().filter(|item| item.is.exempt == Some(false));
-        let entries: BTreeSet<&str> = entries.map(|item| item.key.as_str()).collect();
-        stored.retain(|key, _| {
-            let name = key.split_once(' ').map_or(key.as_str(), |(_, name)| name);
-            !needing.contains(key) && !entries.contains(name)
-        });
-        Some(stored)
-    };
-    let of = |scenario| case.played(scenario).and_then(|played| trace(&played));
-    let (Some(saved), Some(refused), Some(accepted)) = (trace(saved), of(Scenario::S1), of(Scenario::S2)) else {
+    let of = |scenario| case.played(scenario).and_then(|played| stored_choice(&played));
+    let (Some(saved), Some(refused), Some(accepted)) = (stored_choice(saved), of(Scenario::S1), of(Scenario::S2))
+    else {
         return Answer::inconclusive("what the choices stored could not be compared");
     };
     if refused == accepted {
@@ -95,6 +80,40 @@ fn by_stored_choice(case: &Case<'_>, saved: &Played<'_>) -> Answer {
             .showing(saving);
     }
     Answer::inconclusive("saving the settings untouched stored neither what accepting nor what refusing stores")
+}
+
+/// Returns what a visit's choice wrote or changed, without what trackers write: that tells visitors apart, not choices.
+/// Of each value only the words are kept, since times and identifiers differ from visit to visit.
+fn stored_choice(played: &Played<'_>) -> Option<BTreeMap<String, Vec<String>>> {
+    let choice = played.choice?;
+    let before = played.record.samples.iter().rev().find(|sample| sample.events <= choice)?;
+    let after = Evidence::sample(played.record, "after-choice")?;
+    let of = |sample: &Sample| -> BTreeMap<String, Vec<String>> {
+        let is_tracker = |name: &str| {
+            played.facts.cookies.iter().any(|cookie| cookie.name == name && cookie.is.exempt == Some(false))
+        };
+        let is_tracker_key =
+            |key: &str| played.facts.storage.iter().any(|item| item.key == key && item.is.exempt == Some(false));
+        let cookies = sample.cookies.iter().filter(|cookie| !is_tracker(&cookie.name));
+        let cookies = cookies.map(|cookie| (format!("cookie {}", cookie.name), words_of(&cookie.value)));
+        let storage = sample.storage.iter().filter(|item| !is_tracker_key(&item.key));
+        let storage = storage.map(|item| (format!("entry {}", item.key), words_of(&item.value)));
+        cookies.chain(storage).collect()
+    };
+    let (earlier, mut later) = (of(before), of(after));
+    later.retain(|key, words| earlier.get(key) != Some(words));
+    Some(later)
+}
+
+/// Returns the words of a stored value: no dates, no identifiers, that is nothing of four letters or more with a digit
+/// in it.
+fn words_of(value: &str) -> Vec<String> {
+    let plain = percent_decoded(value);
+    let is_outside = |c: char| !(c.is_alphanumeric() || matches!(c, '-' | ':' | '_'));
+    let is_word = |part: &&str| !part.is_empty() && (part.len() < 4 || !part.contains(|c: char| c.is_ascii_digit()));
+    // In JSON a colon ends a key; within a time it does not.
+    let plain = plain.replace("\":", "\" ");
+    plain.split(is_outside).filter(is_word).map(str::to_owned).collect()
 }
 
 /// Points to the click that saved.

@@ -452,6 +452,25 @@ fn ck_13_what_trackers_write_all_along_does_not_hide_the_choice() {
 }
 
 #[test]
+fn ck_13_times_and_identifiers_are_no_difference() {
+    let kept = |categories: &str, id: &str, minute: u32| {
+        let at = format!("2026-11-22T17%3A{minute}%3A18.338Z");
+        format!("%7B%22categories%22%3A%5B{categories}%5D%2C%22at%22%3A%22{at}%22%2C%22id%22%3A%22{id}%22%7D")
+    };
+    let (all, none) = ("%22necessary%22%2C%22ads%22", "%22necessary%22");
+    let script = format!("https://{HOST}/app.js");
+    let spoil = |evidence: &mut Evidence| {
+        let refusing = kept(none, "b6bfb68e-d4df-4a18-8648-a7ff1c104312", 42);
+        let accepting = kept(all, "9a9b308e-7e1e-4032-9d16-9861e66ba57a", 43);
+        let saving = kept(all, "3b04547c-535d-41cd-a476-bf438ef4a129", 44);
+        put(evidence, refused(|play| play.cookie("shop_choice", &refusing, &script)));
+        put(evidence, accepted(|_| {}, |play| play.cookie("shop_choice", &accepting, &script)));
+        put(evidence, saved(|play| play.cookie("shop_choice", &saving, &script)));
+    };
+    check(13, spoil, Breach, "stored what accepting stores");
+}
+
+#[test]
 fn ck_14_silence_is_no_consent() {
     let scroll = |evidence: &mut Evidence| evidence.passive[3].effect = Effect::Accepts;
     check(14, scroll, Breach, "scrolling");
@@ -639,6 +658,11 @@ fn ck_29_a_way_back_on_every_page() {
     check(29, |evidence| visited(evidence, true, 200), Breach, "1 of 2 pages");
     check(29, |evidence| visited(evidence, false, 200), Conform, "the 1 page");
     check(29, |evidence| visited(evidence, true, 404), Conform, "the 1 page");
+    let settings = |evidence: &mut Evidence| {
+        visited(evidence, true, 200);
+        evidence.further_layers[0].url = "https://shop.test/2".to_owned();
+    };
+    check(29, settings, Conform, "the 1 page");
     check(29, |evidence| evidence.way_back.clear(), Inconclusive, "");
     check(29, |evidence| evidence.way_back[0].1 = None, Inconclusive, "`Cookie settings` led back");
     check(29, |evidence| evidence.withdraw = None, Breach, "no way to withdraw was found through it");
