@@ -23,8 +23,8 @@ pub use traffic::{Reading, RequestFact, TrackerFact};
 
 use crate::evidence::Evidence;
 use profile::Profile;
-pub(crate) use traffic::percent_decoded;
 use traffic::Traffic;
+pub(crate) use traffic::percent_decoded;
 use vigie_domain::{Scenario, record::VisitRecord};
 use vigie_trackers::{Class, Classifier, TrackerHosts};
 

@@ -14,7 +14,8 @@ use vigie_domain::{
     record::{EventKind, SentCookie, Writer},
 };
 use vigie_trackers::{
-    Class, Classifier, Party, RequestFacts, TrackerHosts, TrackerMatch, host_of, is_identifier, party, registrable_domain,
+    Class, Classifier, Party, RequestFacts, TrackerHosts, TrackerMatch, host_of, is_identifier, party,
+    registrable_domain,
 };
 
 /// Least life in seconds of an identifier that makes a tracker of who sets it: more than a day, as in `trackers`.
@@ -265,9 +266,11 @@ impl Traffic {
             }
             let operator = registrable_domain(&scanner).to_owned();
             let theirs = |asked: &&mut Asked| registrable_domain(&asked.host) == operator;
-            let sends = self.asked.iter_mut().filter(theirs).any(|asked| {
-                asked.event > since && (asked.body.is_some() || asked.url.contains('?'))
-            });
+            let sends = self
+                .asked
+                .iter_mut()
+                .filter(theirs)
+                .any(|asked| asked.event > since && (asked.body.is_some() || asked.url.contains('?')));
             if !sends {
                 continue;
             }

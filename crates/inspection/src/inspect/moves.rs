@@ -154,6 +154,10 @@ fn of_surface(surface: &Surface, goal: Choice, done: &[Move]) -> Vec<Candidate> 
             // Sections that unfold beside switches or a way to save explain purposes; they seldom hold a shorter way.
             Role::Settings if control.vague && (switches || saves) => add(1, 160 + unsure, false),
             Role::Settings if opens(control) => add(1, 10 + unsure + u32::from(control.vague) * 20, false),
+            // Lists of partners may hold a refusal that the purposes do not.
+            Role::PartnerList if !navigates(control) => {
+                found.push(Candidate { next: vec![step.clone()], clicks: 1, doubt: 45, promises: false, opens: true });
+            }
             Role::Close if !accept => add(1, if flipped && !saves { 5 } else { 40 }, false),
             Role::Unknown if control.nature != Nature::Link || !navigates(control) => {
                 add(1, 50 + (unsure / 2), false);

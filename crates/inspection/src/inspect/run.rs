@@ -8,7 +8,8 @@ use super::{
     tour::Hindrance,
 };
 use crate::evidence::{
-    ByKeyboard, ChoicePath, Effect, Environment, Evidence, OtherViewport, Outcome, Passive, SearchBound, Site, SurfaceView, Tried,
+    ByKeyboard, ChoicePath, Effect, Environment, Evidence, OtherViewport, Outcome, Passive, SearchBound, Site,
+    SurfaceView, Tried,
 };
 use std::{
     collections::{BTreeMap, HashSet},

@@ -60,8 +60,7 @@ pub(crate) async fn other_viewport(
     let options = VisitOptions { viewport, ..context.plan.visit.clone() };
     let shown = display(context, &name, Scenario::S0, options).await?;
     let view = shown.views.into_iter().next();
-    let other =
-        OtherViewport { viewport, visit: name, surface: view.map(|view| view.surface), picture: shown.picture };
+    let other = OtherViewport { viewport, visit: name, surface: view.map(|view| view.surface), picture: shown.picture };
     Ok((other, shown.record))
 }
 
@@ -375,7 +374,8 @@ pub(crate) async fn by_keyboard(context: &Arc<Context>, first: &[Control]) -> Re
         let look = walk.tour.look().await?;
         walk.tour.sample("after-choice").await?;
         let samples = &walk.tour.samples;
-        let trace = super::effect::Trace::of(&walk.tour.visit.events(), choice, &samples[0], &samples[samples.len() - 1]);
+        let trace =
+            super::effect::Trace::of(&walk.tour.visit.events(), choice, &samples[0], &samples[samples.len() - 1]);
         last.effect = match (look.fingerprint() == fingerprint, trace.stored.is_empty()) {
             (true, true) => Effect::Nothing,
             (false, true) if look.is_asking() => Effect::Opens,

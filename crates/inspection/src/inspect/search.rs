@@ -182,8 +182,16 @@ async fn begin(context: &Arc<Context>, scenario: Scenario, goal: Choice, start: 
     tour.settle().await?;
     let look = tour.await_surface(SURFACE_TIMEOUT).await?;
     tour.sample("before").await?;
-    let mut walk =
-        Walk { tour, done: Vec::new(), steps: Vec::new(), look, views: Vec::new(), layer: Layer::FIRST, from: 0, taken: false };
+    let mut walk = Walk {
+        tour,
+        done: Vec::new(),
+        steps: Vec::new(),
+        look,
+        views: Vec::new(),
+        layer: Layer::FIRST,
+        from: 0,
+        taken: false,
+    };
     if let Start::Accepted(path) = start {
         walk.accept_first(path).await?;
     }
@@ -196,32 +204,33 @@ fn queue_moves(walk: &Walk, goal: Choice, prefix: &[Move], spent: u32) -> Vec<Qu
     if walk.taken {
         candidates = moves::closing(&walk.look);
     }
-    if walk.look.surface().is_none() && prefix.is_empty() {
-        candidates = reopening(walk);
+    // A page about privacy may hold a button that brings the banner back; a link from there to a further page is not
+    // followed.
+    let reopened = prefix.iter().all(|step| matches!(step, Move::Reopen(_)));
+    if walk.look.surface().is_none() && reopened && prefix.len() < 2 {
+        candidates = reopening(walk, prefix.is_empty());
     }
     candidates
         .into_iter()
         .filter(|candidate| spent + candidate.clicks <= MAX_CLICKS && prefix.len() < MAX_MOVES)
-        .map(|candidate| Queued {
-            prefix: prefix.to_vec(),
-            clicks: spent + candidate.clicks,
-            candidate,
-        })
+        .map(|candidate| Queued { prefix: prefix.to_vec(), clicks: spent + candidate.clicks, candidate })
         .collect()
 }
 
 /// Returns the ways that may bring the banner back, likeliest first.
-fn reopening(walk: &Walk) -> Vec<Candidate> {
+fn reopening(walk: &Walk, may_leave: bool) -> Vec<Candidate> {
     let page = &walk.look.seen.page;
     let controls = vigie_banner::reopeners(page, walk.tour.context.lexicon, &walk.look.detection.surfaces);
     let all: Vec<&Control> = controls.iter().collect();
-    let ways = all.iter().take(6).enumerate().map(|(rank, control)| Candidate {
-        next: vec![Move::Reopen(Target::of(&all, control))],
-        clicks: 1,
-        doubt: rank as u32 * 3,
-        promises: false,
-        opens: true,
-    });
+    let ways = all.iter().filter(|control| may_leave || !moves::navigates(control)).take(6).enumerate().map(
+        |(rank, control)| Candidate {
+            next: vec![Move::Reopen(Target::of(&all, control))],
+            clicks: 1,
+            doubt: rank as u32 * 3,
+            promises: false,
+            opens: true,
+        },
+    );
     ways.collect()
 }
 
@@ -324,7 +333,7 @@ impl Walk {
                 self.note_views().await;
                 return Ok(Tail::State(Effect::Opens));
             }
-            return Ok(Tail::Spent(if elsewhere { Effect::Leaves } else { Effect::Nothing }));
+            return Ok(if elsewhere { Tail::State(Effect::Leaves) } else { Tail::Spent(Effect::Nothing) });
         }
         // The surface may stay, as a message or with its switches set anew: the choice is taken when it is stored.
         let decided = self.look.surface().is_some_and(|surface| !still_asks(surface, first.as_ref()));

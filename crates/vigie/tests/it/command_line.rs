@@ -37,8 +37,16 @@ fn bad_input(world: &World) -> Result<(), String> {
     refused(world, &["inspect", "example.org"], "vigie: `example.org` is not an address")?;
     refused(world, &["inspect", "file:///etc/passwd"], "vigie: `file:///etc/passwd` has the scheme `file`")?;
     refused(world, &["inspect", "gopher://example.org"], "has the scheme `gopher`")?;
-    refused(world, &["inspect", "https://a.test/", "--out", "/proc/nowhere"], "vigie: `/proc/nowhere` cannot be written")?;
-    refused(world, &["inspect", "https://a.test/", "--chromium", "/nonexistent"], "Chromium at `/nonexistent` could not be started")?;
+    refused(
+        world,
+        &["inspect", "https://a.test/", "--out", "/proc/nowhere"],
+        "vigie: `/proc/nowhere` cannot be written",
+    )?;
+    refused(
+        world,
+        &["inspect", "https://a.test/", "--chromium", "/nonexistent"],
+        "Chromium at `/nonexistent` could not be started",
+    )?;
     refused(world, &["inspect", "https://a.test/", "--viewport", "big"], "viewport `big` is not of the form")?;
     refused(world, &["inspect", "https://a.test/", "--scenarios", "S0,S77"], "scenario `S77` is not known")?;
     refused(world, &["inspect", "https://a.test/", "--chromium", "/bin/false"], "Chromium")?;
@@ -49,7 +57,8 @@ fn unresolvable(world: &World) -> Result<(), String> {
     let out = world.out.path().to_string_lossy().into_owned();
     let output = world.run(&["inspect", "https://does-not-exist.invalid/", "--json", "--out", &out]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    let answer: serde_json::Value = serde_json::from_slice(&output.stdout).map_err(|error| format!("{error}: {said}"))?;
+    let answer: serde_json::Value =
+        serde_json::from_slice(&output.stdout).map_err(|error| format!("{error}: {said}"))?;
     if output.status.code() != Some(2) || answer["outcome"] != "unreachable" || said.lines().count() != 1 {
         return Err(format!("{:?} {} {said}", output.status.code(), answer["outcome"]));
     }
@@ -58,7 +67,9 @@ fn unresolvable(world: &World) -> Result<(), String> {
 
 fn arguments_for(world: &World, url: &str, out: &str) -> Vec<String> {
     let mut arguments: Vec<String> =
-        ["inspect", url, "--out", out, "--ignore-certificate-errors", "--scenarios", "S0,S1"].map(str::to_owned).to_vec();
+        ["inspect", url, "--out", out, "--ignore-certificate-errors", "--scenarios", "S0,S1"]
+            .map(str::to_owned)
+            .to_vec();
     arguments.extend(world.server.chromium_args().iter().map(|argument| format!("--chromium-arg={argument}")));
     arguments
 }
@@ -161,12 +172,8 @@ fn browser_of(parent: u32) -> Option<u32> {
 /// `/dev/full` is a device on which every write fails as on a full disk; a small tmpfs would need rights to mount.
 fn full_disk(world: &World) -> Result<(), String> {
     let arguments = arguments_for(world, "https://no-banner.test/", &world.out.path().to_string_lossy());
-    let output = world
-        .vigie(&[])
-        .args(&arguments)
-        .env("TMPDIR", "/dev/full")
-        .output()
-        .map_err(|error| error.to_string())?;
+    let output =
+        world.vigie(&[]).args(&arguments).env("TMPDIR", "/dev/full").output().map_err(|error| error.to_string())?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     if output.status.code() == Some(2) && said.contains("a temporary profile could not be made in `/dev/full`") {
         Ok(())

@@ -114,7 +114,11 @@ fn cookies(answer: &Value, scenario: &str, id: &str) -> Value {
     let names = kept.map(|cookie| {
         let text = |key: &str| cookie[key].as_str().unwrap_or_default();
         let (name, domain) = (text("name"), text("domain"));
-        if domain == host || domain.ends_with(&format!(".{host}")) { name.to_owned() } else { format!("{name} ({domain})") }
+        if domain == host || domain.ends_with(&format!(".{host}")) {
+            name.to_owned()
+        } else {
+            format!("{name} ({domain})")
+        }
     });
     json!(names.collect::<BTreeSet<_>>())
 }

@@ -34,7 +34,10 @@ fn check(world: &World, page: &HostilePage) -> Result<(), String> {
         return Err("a site that was not inspected conforms to a rule".to_owned());
     }
     if outcome == "inspected" && answer["banner"]["seen"] != page.banner {
-        return Err(format!("{}: a banner was seen: {}, a person sees one: {}", page.does, answer["banner"]["seen"], page.banner));
+        return Err(format!(
+            "{}: a banner was seen: {}, a person sees one: {}",
+            page.does, answer["banner"]["seen"], page.banner
+        ));
     }
     Ok(())
 }
