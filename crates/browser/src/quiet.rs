@@ -35,7 +35,7 @@ impl Patience {
     pub fn limit(self) -> Duration {
         match self {
             Self::Standard => Duration::from_secs(12),
-            Self::Thorough => Duration::from_secs(60),
+            Self::Thorough => Duration::from_mins(1),
         }
     }
 }

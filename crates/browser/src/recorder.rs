@@ -16,7 +16,10 @@ use std::{
 use vigie_domain::record::{BlockedCookie, Event, EventKind, SentCookie, StorageKind, Writer};
 
 /// Timers due later than this after being set do not keep a page from being quiet.
-pub(crate) const TIMER_HORIZON: Duration = Duration::from_millis(9_000);
+pub(crate) const TIMER_HORIZON: Duration = Duration::from_secs(9);
+
+/// How long after its head an answer is waited for without a sign of its body.
+const UNREAD_AFTER: Duration = Duration::from_millis(1_500);
 
 /// How long past its due time a timer is waited for; one that has not run by then never will.
 const TIMER_GRACE: Duration = Duration::from_millis(1_500);
@@ -64,6 +67,8 @@ struct InFlight {
     since: Instant,
     url: String,
     endless: bool,
+    /// When the head of the answer came.
+    answered: Option<Instant>,
 }
 
 #[derive(Debug, Default)]
@@ -176,11 +181,13 @@ impl State {
     /// Returns what keeps the page from being quiet now, and for how long at least; `None` if nothing does.
     pub(crate) fn busy(&self, settle: Duration) -> Option<(String, Duration)> {
         let now = Instant::now();
+        // An answer whose body the page never reads (a beacon sent by `fetch`) is never reported as finished.
+        let read = |request: &InFlight| request.answered.is_none_or(|at| now - at < UNREAD_AFTER);
         let open = self
             .in_flight
             .values()
             // A request that hangs for long is a stream or a slow pixel: neither is a reason to wait for ever.
-            .filter(|request| !request.endless && now - request.since < Duration::from_secs(8))
+            .filter(|request| !request.endless && read(request) && now - request.since < Duration::from_secs(8))
             .min_by_key(|request| request.since);
         if let Some(request) = open {
             return Some((format!("a request to {}", short(&request.url)), Duration::from_millis(20)));
@@ -196,7 +203,7 @@ impl State {
         }
         let still = now - self.last_activity;
         if still < settle {
-            return Some((self.last_what.clone(), settle - still));
+            return Some((self.last_what.clone(), settle.checked_sub(still).unwrap()));
         }
         None
     }
@@ -224,10 +231,8 @@ impl State {
             "Page.frameAttached" => self.frame_attached(session, params),
             "Page.frameNavigated" => return self.frame_navigated(session, &params["frame"]),
             "Page.navigatedWithinDocument" => self.navigated_within(params),
-            "Page.frameDetached" => {
-                if params["reason"] != "swap" {
-                    self.frames.remove(text(&params["frameId"]));
-                }
+            "Page.frameDetached" if params["reason"] != "swap" => {
+                self.frames.remove(text(&params["frameId"]));
             }
             "Page.domContentEventFired" if *session == self.main_session => self.parsed = true,
             "Page.loadEventFired" if *session == self.main_session => {
@@ -240,6 +245,11 @@ impl State {
             "Network.requestWillBeSentExtraInfo" => self.extra(params, true),
             "Network.responseReceivedExtraInfo" => self.extra(params, false),
             "Network.responseReceived" => self.response(params),
+            "Network.dataReceived" => {
+                if let Some(request) = self.in_flight.get_mut(text(&params["requestId"])) {
+                    request.answered = request.answered.map(|_| Instant::now());
+                }
+            }
             "Network.loadingFinished" => return self.finished(session, params),
             "Network.loadingFailed" => self.failed(params),
             "Network.eventSourceMessageReceived" | "Network.webSocketCreated" => {
@@ -412,7 +422,8 @@ impl State {
         let endless = matches!(resource.as_str(), "eventsource" | "websocket" | "media");
         // A beacon is sent and forgotten: nobody waits for its answer, a server may never give one.
         let endless = endless || resource == "ping";
-        self.in_flight.insert(id.clone(), InFlight { since: Instant::now(), url: url.clone(), endless });
+        self.in_flight
+            .insert(id.clone(), InFlight { since: Instant::now(), url: url.clone(), endless, answered: None });
         self.active("a request");
         if self.sessions.get(session).is_some_and(|of| of.kind == "page")
             && resource == "document"
@@ -530,10 +541,9 @@ impl State {
         }
         let document = self.hops.get(&id).and_then(|hops| hops.document.clone());
         self.response_head(&id, response, document);
-        if response["mimeType"] == "text/event-stream"
-            && let Some(request) = self.in_flight.get_mut(&id)
-        {
-            request.endless = true;
+        if let Some(request) = self.in_flight.get_mut(&id) {
+            request.answered = Some(Instant::now());
+            request.endless |= response["mimeType"] == "text/event-stream";
         }
         self.active("a response");
     }

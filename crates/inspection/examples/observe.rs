@@ -17,7 +17,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         scenarios: Scenario::BY_DEFAULT.to_vec(),
         visit: VisitOptions::default(),
         patience: Patience::Standard,
-        timeout: Duration::from_secs(60),
+        timeout: Duration::from_mins(1),
         visits_at_once: 3,
         browser_arguments: Vec::new(),
         certificates_ignored: true,

@@ -118,8 +118,9 @@ pub const PAGES: &[HostilePage] = &[
     with_banner(page("debugger-statement", "calls the debugger every 50 ms", &[Inspected], |r| calm_page(r,
         "setInterval(() => { debugger; }, 50);"))),
     with_banner(page("invalid-utf8", "says UTF-8 and is not", &[Inspected], invalid_utf8)),
-    page("self-closing", "closes its own window", &[Inspected, Failed], |r| calm_page(r,
-        "setTimeout(() => window.close(), 500);")),
+    // A window that no script opened may refuse to be closed by one; then its banner stays.
+    with_banner(page("self-closing", "closes its own window", &[Inspected, Failed], |r| calm_page(r,
+        "setTimeout(() => window.close(), 500);"))),
     page("slow-headers", "accepts the request and never answers", &[Unreachable, Failed],
         |_| Answer::without_head(AnswerBody::Silence)),
     page("hang-up", "closes the connection without an answer", &[Unreachable],

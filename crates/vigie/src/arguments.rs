@@ -48,6 +48,8 @@ pub enum ErrorFormat {
 pub enum Command {
     /// Visit a site and say what a yes and a no cost, what is stored and sent, and which rule each fact engages
     Inspect(InspectOptions),
+    /// Derive the findings again from kept evidence, without a browser
+    Judge(JudgeOptions),
     /// Serve the sample platform on this machine and inspect it
     Demo(DemoOptions),
     /// Say what is missing on this machine, and how to get it
@@ -104,6 +106,14 @@ pub struct InspectOptions {
     /// How visits are made.
     #[command(flatten)]
     pub visit: VisitArguments,
+}
+
+/// `vigie judge`.
+#[derive(Debug, Args)]
+pub struct JudgeOptions {
+    /// The folder that an inspection was kept in
+    #[arg(value_name = "FOLDER")]
+    pub folder: PathBuf,
 }
 
 /// `vigie demo`.

@@ -28,7 +28,7 @@ pub enum Fault {
         /// Its scheme.
         scheme: String,
     },
-    /// The same address twice.
+    /// Nowhere to keep anything.
     #[error("no place to keep anything: neither XDG_DATA_HOME nor HOME is set")]
     #[diagnostic(code(home::unknown), help("name one with `--home DIR`"))]
     NoHome,
@@ -56,6 +56,15 @@ pub enum Fault {
     #[diagnostic(code(demo::unserved))]
     Demo {
         /// Why.
+        why: String,
+    },
+    /// Kept evidence that cannot be read.
+    #[error("`{}` holds no evidence that can be judged: {why}", .path.display())]
+    #[diagnostic(code(evidence::unreadable), help("name the folder in which an inspection was kept"))]
+    Evidence {
+        /// Where.
+        path: PathBuf,
+        /// What is wrong with it.
         why: String,
     },
     /// The report could not be made.
@@ -98,10 +107,10 @@ impl From<BrowserError> for Fault {
 impl Fault {
     /// Prints it on standard error: one sentence, and the way out.
     pub fn print(&self) {
-        let mut text = format!("vigie: {self}\n");
+        let mut out = std::io::stderr();
+        let _ = writeln!(out, "vigie: {self}");
         if let Some(help) = self.help() {
-            text.push_str(&format!("  help: {help}\n"));
+            let _ = writeln!(out, "  help: {help}");
         }
-        let _ = std::io::stderr().write_all(text.as_bytes());
     }
 }

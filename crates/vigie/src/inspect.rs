@@ -23,7 +23,7 @@ use vigie_domain::{Scenario, Verdict};
 use vigie_inspection::{
     catalogue::Catalogue,
     classify::classify,
-    evidence::Outcome,
+    evidence::{Evidence, Outcome},
     inspect::{self, Observed, Plan},
     judge::judge,
     report, summary, wire,
@@ -145,9 +145,7 @@ fn plan(url: Url, visit: &VisitArguments) -> Plan {
 /// Judges what was observed, keeps it, and prints the answer. Returns the exit code.
 fn answer(observed: &Observed, out: &Path, options: &InspectOptions, common: &Common) -> Result<u8, Fault> {
     let evidence = &observed.evidence;
-    let classified = classify(evidence, classifier());
-    let findings = judge(evidence, &classified, Catalogue::bundled());
-    let mut document = wire::Inspection::new(evidence, &classified, &findings);
+    let mut document = judged(evidence);
     let bytes = serde_json::to_vec(evidence).map_err(|error| Fault::Runtime { why: error.to_string() })?;
     let name = format!("{}-{}", file_name(&evidence.site.host), evidence.started_at.strftime("%Y%m%dT%H%M%SZ"));
     document.set_evidence(&name, &keep::sha256(&bytes));
@@ -174,12 +172,35 @@ fn answer(observed: &Observed, out: &Path, options: &InspectOptions, common: &Co
         let what = if page.is_some() { "report.html" } else { "inspection.json" };
         print_line(&format!("Kept in {}", folder.join(what).display()));
     }
+    Ok(exit_code(evidence, &document))
+}
+
+/// Judges evidence that was kept earlier, and prints the answer. Returns the exit code.
+pub fn print_judgement(evidence: &Evidence, bytes: &[u8], name: &str, common: &Common) -> Result<u8, Fault> {
+    let mut document = judged(evidence);
+    document.set_evidence(name, &keep::sha256(bytes));
+    if common.json {
+        let answer = serde_json::to_string(&document).map_err(|error| Fault::Runtime { why: error.to_string() })?;
+        print_line(&answer);
+    } else if !common.quiet {
+        print_line(&summary::render(&document, paint()));
+    }
+    Ok(exit_code(evidence, &document))
+}
+
+fn judged(evidence: &Evidence) -> wire::Inspection {
+    let classified = classify(evidence, classifier());
+    let findings = judge(evidence, &classified, Catalogue::bundled());
+    wire::Inspection::new(evidence, &classified, &findings)
+}
+
+fn exit_code(evidence: &Evidence, document: &wire::Inspection) -> u8 {
     if evidence.outcome != Outcome::Inspected {
         let why = evidence.why.as_deref().unwrap_or("no reason is known");
         eprintln!("vigie: `{}` could not be inspected: {why}", evidence.site.requested_url);
-        return Ok(2);
+        return 2;
     }
-    Ok(u8::from(findings.iter().any(|finding| finding.verdict == Verdict::Breach)))
+    u8::from(document.findings.iter().any(|finding| finding.verdict == Verdict::Breach))
 }
 
 /// Prints on standard output; whoever stopped reading does not want the rest.

@@ -516,8 +516,11 @@ async fn killing_the_browser_leaves_an_error_and_nothing_else(world: &World) -> 
         .to_owned();
     assert!(std::path::Path::new(&profile).is_dir());
     let visit = browser.open_visit(VisitOptions::default()).await?;
-    nix::sys::signal::kill(nix::unistd::Pid::from_raw(id as i32), nix::sys::signal::Signal::SIGKILL)
-        .expect("it is ours");
+    nix::sys::signal::kill(
+        nix::unistd::Pid::from_raw(i32::try_from(id).expect("process ids are small")),
+        nix::sys::signal::Signal::SIGKILL,
+    )
+    .expect("it is ours");
     let ended = visit.goto("https://plain.test/", LIMIT).await;
     assert!(matches!(ended, Err(BrowserError::Gone { .. } | BrowserError::PageGone { .. })), "{ended:?}");
     drop(visit);

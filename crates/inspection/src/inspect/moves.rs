@@ -143,11 +143,9 @@ fn of_surface(surface: &Surface, goal: Choice, done: &[Move]) -> Vec<Candidate> 
             Role::RefuseAll if !accept => add(1, unsure + u32::from(control.vague) * 5, true),
             // Once switches were set, a button that says "accept" may save them as they stand.
             Role::AcceptAll if flipped && all_stand(surface, false) => add(1, 10, false),
-            Role::SaveSelection if switches && changing > 0 => {
-                if !flipped {
-                    let next = vec![Move::TurnAll { on: accept }, step.clone()];
-                    found.push(Candidate { next, clicks: changing + 1, doubt: unsure, promises: true, opens: false });
-                }
+            Role::SaveSelection if switches && changing > 0 && !flipped => {
+                let next = vec![Move::TurnAll { on: accept }, step.clone()];
+                found.push(Candidate { next, clicks: changing + 1, doubt: unsure, promises: true, opens: false });
             }
             Role::SaveSelection if switches || flipped => add(1, unsure + 2, true),
             Role::SaveSelection => add(1, 45 + unsure, false),

@@ -51,6 +51,18 @@ impl Progress for Silent {
     fn doing(&self, _: &str) {}
 }
 
+/// What is known of what accepting left behind.
+#[derive(Debug, Clone, Default)]
+pub(crate) enum Accepted {
+    /// Nothing yet: the search goes on.
+    #[default]
+    NotYet,
+    /// It will not be known: no way to accept was found, or none is looked for.
+    Never,
+    /// This.
+    Known(Trace),
+}
+
 /// What all visits of one inspection share.
 pub(crate) struct Context {
     pub browser: Arc<Browser>,
@@ -61,8 +73,8 @@ pub(crate) struct Context {
     pub places: Arc<Semaphore>,
     /// Fingerprints of the banner's states seen so far.
     pub states: Mutex<HashSet<u64>>,
-    /// What accepting left behind, once known; `Some(None)` when it will not be known.
-    pub accepted: watch::Sender<Option<Option<Trace>>>,
+    /// What accepting left behind, once that is known.
+    pub accepted: watch::Sender<Accepted>,
     pub gaps: Mutex<Vec<String>>,
 }
 
@@ -84,7 +96,10 @@ impl Context {
     /// Returns what accepting left behind, waiting until it is known; `None` if it never will be.
     pub(crate) async fn accepted_trace(&self) -> Option<Trace> {
         let mut receiver = self.accepted.subscribe();
-        let known = receiver.wait_for(Option::is_some).await.ok()?;
-        known.clone().flatten()
+        let known = receiver.wait_for(|accepted| !matches!(accepted, Accepted::NotYet)).await.ok()?;
+        match &*known {
+            Accepted::Known(trace) => Some(trace.clone()),
+            Accepted::NotYet | Accepted::Never => None,
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     moves::{self, Move},
-    plan::{Context, Pictures, Plan, Progress},
+    plan::{Accepted, Context, Pictures, Plan, Progress},
     scenes::{self, Display},
     search::{self, MAX_CLICKS, Start},
     tour::Hindrance,
@@ -76,7 +76,7 @@ pub async fn inspect(browser: Arc<Browser>, plan: Plan, progress: Arc<dyn Progre
         progress,
         places: Arc::new(Semaphore::new(plan.visits_at_once.max(1))),
         states: Mutex::default(),
-        accepted: watch::Sender::new(None),
+        accepted: watch::Sender::new(Accepted::NotYet),
         gaps: Mutex::default(),
         plan,
     });
@@ -165,7 +165,7 @@ async fn play(context: Arc<Context>, shared: Shared) -> Result<(), Hindrance> {
             tasks.push(("S2", accept(Arc::clone(&context), Arc::clone(&shared), Arc::clone(&links))));
             tasks.push(("S1", refuse(Arc::clone(&context), Arc::clone(&shared), Arc::clone(&links))));
         } else {
-            context.accepted.send_replace(Some(None));
+            context.accepted.send_replace(Accepted::Never);
         }
         if wants(Scenario::S4) || wants(Scenario::S1) {
             tasks.push(("S4", settings(Arc::clone(&context), Arc::clone(&shared), Arc::clone(&links))));
@@ -184,7 +184,7 @@ async fn play(context: Arc<Context>, shared: Shared) -> Result<(), Hindrance> {
         tasks.push(("keyboard", keyboard(Arc::clone(&context), Arc::clone(&shared), first.clone())));
         tasks.push(("first layer", others(Arc::clone(&context), Arc::clone(&shared), first)));
     } else {
-        context.accepted.send_replace(Some(None));
+        context.accepted.send_replace(Accepted::Never);
     }
     tasks.push(("another screen", phone(Arc::clone(&context), Arc::clone(&shared))));
     if wants(Scenario::S8) {
@@ -230,16 +230,16 @@ fn accept(context: Arc<Context>, shared: Shared, links: Arc<Vec<Url>>) -> Task {
         let found = match found {
             Ok(found) => found,
             Err(error) => {
-                context.accepted.send_replace(Some(None));
+                context.accepted.send_replace(Accepted::Never);
                 return Err(error);
             }
         };
         keep_views(&shared, found.views, found.tried);
         let Some((mut walk, mut path, trace)) = found.reached else {
-            context.accepted.send_replace(Some(None));
+            context.accepted.send_replace(Accepted::Never);
             return Ok(());
         };
-        context.accepted.send_replace(Some(Some(trace)));
+        context.accepted.send_replace(Accepted::Known(trace));
         // S3 accepts in a profile of its own, so it need not wait for the walk of S2.
         let done = walk.done.clone();
         let withdrawing = async {

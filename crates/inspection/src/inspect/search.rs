@@ -330,7 +330,7 @@ impl Walk {
             self.forget_sample();
             if self.look.surface().is_some() {
                 self.layer = Layer(1);
-                self.note_views().await;
+                self.note_views();
                 return Ok(Tail::State(Effect::Opens));
             }
             return Ok(if elsewhere { Tail::State(Effect::Leaves) } else { Tail::Spent(Effect::Nothing) });
@@ -347,7 +347,7 @@ impl Walk {
             self.forget_sample();
             if self.look.surface().is_some() {
                 self.layer = Layer(self.layer.0.saturating_add(1));
-                self.note_views().await;
+                self.note_views();
                 return Ok(Tail::State(Effect::Leaves));
             }
             return Ok(Tail::Spent(Effect::Leaves));
@@ -381,7 +381,7 @@ impl Walk {
             if settings || acted_role != Some(Role::Close) {
                 self.layer = Layer(self.layer.0.saturating_add(1));
             }
-            self.note_views().await;
+            self.note_views();
             return Ok(Tail::State(Effect::Opens));
         }
         Ok(Tail::Spent(Effect::Nothing))
@@ -478,7 +478,7 @@ impl Walk {
         }
     }
 
-    async fn note_views(&mut self) {
+    fn note_views(&mut self) {
         let picture = self.steps.last().and_then(|step| step.after.clone());
         let via: Vec<String> = self.steps[self.from..].iter().map(|step| step.label.clone()).collect();
         let views = self.tour.views(&self.look, Layer(self.layer.0.max(1)), &via, picture.as_ref());

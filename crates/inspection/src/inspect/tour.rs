@@ -67,7 +67,9 @@ impl Tour {
         match opened {
             Opened::Document(_) => Ok(tour),
             Opened::Nothing(why) => {
-                tour.end = VisitEnd::Unreachable { why };
+                // A site that wants a password answers, and lets no one in.
+                let wants_password = ["AUTH", "UNAUTHORIZED"].iter().any(|word| why.contains(word));
+                tour.end = if wants_password { VisitEnd::Blocked { why } } else { VisitEnd::Unreachable { why } };
                 Err(Hindrance::Site(Box::new(tour.finish().await)))
             }
         }

@@ -545,10 +545,18 @@ fn ck_19_those_behind_the_trackers() {
         remove(evidence, Role::Settings);
     };
     check(19, mute, Breach, "facebook.com");
-    let named = |evidence: &mut Evidence| {
-        first(evidence).text = "We use googletagmanager, google-analytics and facebook".to_owned();
-    };
+    let named = |evidence: &mut Evidence| first(evidence).text = "We and Google and Facebook use cookies".to_owned();
     check(19, named, Conform, "");
+    let opened = |text: &'static str| {
+        move |evidence: &mut Evidence| {
+            let mut view = evidence.further_layers[0].clone();
+            view.via = vec!["12 partners".to_owned()];
+            view.surface.text = text.to_owned();
+            evidence.further_layers.push(view);
+        }
+    };
+    check(19, opened("Google: audience measurement"), Breach, "does not name those behind facebook.com, facebook.net");
+    check(19, opened("Google and Facebook (Meta)"), Conform, "");
     check(19, |evidence| put(evidence, accepted(|_| {}, |_| {})), NotApplicable, "");
     check(19, |evidence| drop_visit(evidence, "S2"), Inconclusive, "");
 }

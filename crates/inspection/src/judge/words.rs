@@ -6,12 +6,13 @@
 use super::{
     answer::{Answer, list, part, whole},
     arrival::purpose_of,
-    case::Case,
+    case::{Case, Played},
 };
+use crate::{classify::CookieFact, evidence::SurfaceView};
 use std::collections::{BTreeMap, BTreeSet};
 use vigie_banner::{Lexicon, Role, Surface};
 use vigie_domain::{Purpose, Scenario};
-use vigie_trackers::{Party, registrable_domain};
+use vigie_trackers::{Party, host_of, registrable_domain};
 
 /// CK-17. Each purpose in use has a short title and description there; imprecise phrases listed.
 pub(super) fn purposes_named(case: &Case<'_>) -> Answer {
@@ -91,7 +92,8 @@ pub(super) fn advertising_named(case: &Case<'_>) -> Answer {
 
 /// CK-19. Link to a full list of controllers on the first layer; hosts seen in S2 that map to no listed party = 0.
 ///
-/// The list itself is not read, so a link to it leaves the hosts to a person.
+/// A host counts as listed where its own name or that of its operator stands in the text. A list that was not opened
+/// leaves the hosts to a person.
 pub(super) fn parties_named(case: &Case<'_>) -> Answer {
     if !case.has_banner() {
         return case.no_banner();
@@ -118,36 +120,76 @@ pub(super) fn parties_named(case: &Case<'_>) -> Answer {
             view.surface.controls.iter().find(|control| control.role == role).map(|control| (view, control))
         })
     };
-    let question = || [format!("To which listed party does each of these belong: {}?", list(&hosts))];
-    let text: String = views.iter().map(|view| view.surface.text.to_lowercase() + " ").collect();
-    let is_named = |host: &&str| host.split('.').next().is_some_and(|name| name.len() > 3 && text.contains(name));
-    if hosts.iter().all(is_named) {
-        return Answer::conform(format!("the first layer names those behind the trackers seen: {}", list(&hosts)));
+    let question =
+        |hosts: &BTreeSet<&str>| [format!("To which listed party does each of these belong: {}?", list(hosts))];
+    let unnamed = |texts: &[&SurfaceView]| -> BTreeSet<&str> {
+        let text: String = texts.iter().map(|view| view.surface.text.to_lowercase() + " ").collect();
+        let is_named = |host: &str| names_behind(&s2, host).iter().any(|name| text.contains(name.as_str()));
+        hosts.iter().copied().filter(|host| !is_named(host)).collect()
+    };
+    let on_first: Vec<&SurfaceView> = views.iter().collect();
+    if unnamed(&on_first).is_empty() {
+        return Answer::conform(format!("the first layer names those behind the trackers seen: {}", list(&hosts)))
+            .showing(views.iter().map(|view| whole(view, "the first layer")));
     }
-    if let Some((view, link)) = control(Role::PartnerList) {
+    let Some((view, link)) = control(Role::PartnerList) else {
+        if let Some((view, link)) = control(Role::Policy).or_else(|| control(Role::Settings)) {
+            return Answer::inconclusive(format!(
+                "no link of the first layer says that it leads to a list of partners; `{}` may hold one with {}",
+                link.label,
+                list(&hosts)
+            ))
+            .showing([part(view, link.rect, format!("`{}`", link.label))])
+            .asking(question(&hosts));
+        }
+        return Answer::breach(format!(
+            "the first layer neither names those behind the trackers nor links to a list of them: {}",
+            list(&hosts)
+        ))
+        .showing(views.iter().map(|view| whole(view, "the first layer")))
+        .asking(question(&hosts));
+    };
+    let leads = |view: &&SurfaceView| view.via.last() == Some(&link.label);
+    let opened: Vec<&SurfaceView> = case.evidence.further_layers.iter().filter(leads).collect();
+    if opened.is_empty() {
         return Answer::inconclusive(format!(
             "`{}` leads to a list of partners, in which these have to be looked for: {}",
             link.label,
             list(&hosts)
         ))
         .showing([part(view, link.rect, format!("`{}`", link.label))])
-        .asking(question());
+        .asking(question(&hosts));
     }
-    if let Some((view, link)) = control(Role::Policy).or_else(|| control(Role::Settings)) {
-        return Answer::inconclusive(format!(
-            "no link of the first layer says that it leads to a list of partners; `{}` may hold one with {}",
-            link.label,
-            list(&hosts)
-        ))
-        .showing([part(view, link.rect, format!("`{}`", link.label))])
-        .asking(question());
+    let shown = opened.iter().map(|view| whole(view, format!("behind `{}`", link.label)));
+    let missing = unnamed(&opened);
+    if missing.is_empty() {
+        return Answer::conform(format!("the list behind `{}` names those behind the trackers seen", link.label))
+            .showing(shown);
     }
-    Answer::breach(format!(
-        "the first layer neither names those behind the trackers nor links to a list of them: {}",
-        list(&hosts)
-    ))
-    .showing(views.iter().map(|view| whole(view, "the first layer")))
-    .asking(question())
+    Answer::breach(format!("the list behind `{}` does not name those behind {}", link.label, list(&missing)))
+        .showing(shown)
+        .asking(question(&missing))
+}
+
+/// Returns the names, in lower case, by which a text may name those behind a host: the host's own, and the first word
+/// of the platform to which the lists count its cookies.
+fn names_behind(played: &Played<'_>, host: &str) -> Vec<String> {
+    let own = host.split('.').next().unwrap_or_default().to_lowercase();
+    let of_host = |cookie: &&CookieFact| {
+        let writer = cookie.set_by.as_deref().and_then(host_of);
+        let is_it = |other: &str| registrable_domain(other) == host;
+        is_it(&cookie.domain) || writer.is_some_and(|writer| is_it(&writer))
+    };
+    let platforms = played.facts.cookies.iter().filter(of_host).filter_map(|cookie| cookie.is.platform.as_deref());
+    let words = platforms.filter_map(|platform| platform.split_whitespace().next()).map(str::to_lowercase);
+    let mut names: Vec<String> = std::iter::once(own).chain(words).filter(|name| name.len() > 3).collect();
+    // Tags of one house are served from hosts that set no cookie of their own.
+    for house in ["google", "facebook", "microsoft", "adobe", "yandex"] {
+        if host.starts_with(house) {
+            names.push(house.to_owned());
+        }
+    }
+    names
 }
 
 /// Returns the purposes that need consent and are in use after acceptance, each with what shows it.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use vigie_testkit::hostile::{HostilePage, PAGES};
 
 /// The time limit of one inspection, in seconds.
-const LIMIT_S: u32 = 20;
+const LIMIT_S: u32 = 30;
 
 pub fn trials(world: &Arc<World>) -> Vec<Trial> {
     PAGES.iter().map(|page| trial(world, format!("hostile::{}", page.name), move |world| check(world, page))).collect()
@@ -16,7 +16,7 @@ pub fn trials(world: &Arc<World>) -> Vec<Trial> {
 fn check(world: &World, page: &HostilePage) -> Result<(), String> {
     let answers = world.hostile.get_or_init(|| {
         let urls: Vec<String> = PAGES.iter().map(HostilePage::url).collect();
-        world.inspect(&urls, &["--jobs", "3", "--scenarios", "S0,S1,S2,S3", "--timeout", &LIMIT_S.to_string()])
+        world.inspect(&urls, &["--jobs", "2", "--scenarios", "S0,S1,S2,S3", "--timeout", &LIMIT_S.to_string()])
     });
     // One process inspects all pages with one browser: an answer for each shows that it survived the others.
     let answer = answers.get(&page.url()).ok_or("there is no answer")?;
