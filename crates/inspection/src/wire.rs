@@ -130,8 +130,8 @@ pub struct Visit {
     pub cookies: Vec<Cookie>,
     /// Storage at the end of the visit.
     pub storage: Vec<Storage>,
-    /// Hosts of trackers that were asked for something: in S0 and S8 during the visit, else after what the visit is about
-    /// was done (the refusal, the acceptance, the withdrawal, the saving, the passive act).
+    /// Hosts of trackers that were asked for something: in S0 and S8 during the visit, else after what the visit is
+    /// about was done (the refusal, the acceptance, the withdrawal, the saving, the passive act).
     pub trackers: Vec<Tracker>,
     /// Uses of interfaces that tell devices apart, likewise.
     pub fingerprinting: Vec<Scan>,

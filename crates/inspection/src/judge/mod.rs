@@ -7,8 +7,9 @@
 //! A test that found nothing is `conform` only where someone looked: a visit that was not played, broke off or was not
 //! quiet makes it `inconclusive`. A tracker that could not be classified is a question, never a breach.
 //!
-//! In reading order: what all tests look at ([`case`]) and give ([`answer`]); what a layer [`offer`]s; then the tests
-//! by subject: [`arrival`], [`layers`], [`looks`], [`silence`], [`words`], [`refusal`], [`signals`].
+//! In reading order: what all tests look at (`case`) and give (`answer`); what a layer offers ([`offer`]); writes and
+//! reads (`things`); then the tests by subject: `arrival`, `layers`, [`looks`], `silence`, `words`, `refusal`,
+//! `signals`.
 
 mod answer;
 mod case;
