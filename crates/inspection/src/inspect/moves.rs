@@ -147,8 +147,8 @@ fn of_surface(surface: &Surface, goal: Choice, done: &[Move]) -> Vec<Candidate> 
                 let next = vec![Move::TurnAll { on: accept }, step.clone()];
                 found.push(Candidate { next, clicks: changing + 1, doubt: unsure, promises: true, opens: false });
             }
-            Role::SaveSelection if switches || flipped => add(1, unsure + 2, true),
-            Role::SaveSelection => add(1, 45 + unsure, false),
+            Role::SaveSelection if (switches || flipped) && changing == 0 => add(1, unsure + 2, true),
+            Role::SaveSelection if !switches && !flipped => add(1, 45 + unsure, false),
             // Sections that unfold beside switches or a way to save explain purposes; they seldom hold a shorter way.
             Role::Settings if control.vague && (switches || saves) => add(1, 160 + unsure, false),
             Role::Settings if opens(control) => add(1, 10 + unsure + u32::from(control.vague) * 20, false),

@@ -203,7 +203,7 @@ pub(crate) async fn untouched(context: &Arc<Context>, links: &[Url]) -> Result<U
         }
         let open = controls
             .iter()
-            .filter(|control| control.role == Role::Settings && control.in_reach || !control.icon_only)
+            .filter(|control| control.role == Role::Settings && (control.in_reach || !control.icon_only))
             .max_by(|a, b| a.confidence.total_cmp(&b.confidence));
         let Some(open) = open else { break };
         let before = walk.look.fingerprint();
