@@ -6,6 +6,7 @@
 use crate::evidence::{Effect, Proof};
 use std::collections::{BTreeMap, BTreeSet};
 use vigie_domain::record::{Event, EventKind, Sample};
+use vigie_trackers::host_of;
 
 /// What a path left behind, for comparing it with another.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -141,10 +142,6 @@ fn mask(value: &str) -> String {
         }
     }
     plain
-}
-
-fn host_of(url: &str) -> Option<String> {
-    url::Url::parse(url).ok()?.host_str().map(str::to_owned)
 }
 
 #[cfg(test)]

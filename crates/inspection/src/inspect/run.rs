@@ -5,7 +5,7 @@ use super::{
     plan::{Accepted, Context, Pictures, Plan, Progress},
     scenes::{self, Display},
     search::{self, MAX_CLICKS, Start},
-    tour::Hindrance,
+    tour::{Hindrance, Tour},
 };
 use crate::evidence::{
     ByKeyboard, ChoicePath, Effect, Environment, Evidence, OtherViewport, Outcome, Passive, SearchBound, Site,
@@ -168,7 +168,7 @@ async fn play(context: Arc<Context>, shared: Shared) -> Result<(), Hindrance> {
             context.accepted.send_replace(Accepted::Never);
         }
         if wants(Scenario::S4) || wants(Scenario::S1) {
-            tasks.push(("S4", settings(Arc::clone(&context), Arc::clone(&shared), Arc::clone(&links))));
+            tasks.push(("S4", settings(Arc::clone(&context), Arc::clone(&shared))));
         }
         if wants(Scenario::S5) {
             let closes = first.iter().any(|control| control.role == Role::Close);
@@ -235,7 +235,7 @@ fn accept(context: Arc<Context>, shared: Shared, links: Arc<Vec<Url>>) -> Task {
             }
         };
         keep_views(&shared, found.views, found.tried);
-        let Some((mut walk, mut path, trace)) = found.reached else {
+        let Some((walk, mut path, trace)) = found.reached else {
             context.accepted.send_replace(Accepted::Never);
             return Ok(());
         };
@@ -249,14 +249,7 @@ fn accept(context: Arc<Context>, shared: Shared, links: Arc<Vec<Url>>) -> Task {
             Ok::<(), Hindrance>(())
         };
         let walking = async {
-            let mut way_back = Vec::new();
-            let mut asked = None;
-            let walked = scenes::walk_on(&mut walk.tour, &links, &mut asked, &mut way_back).await;
-            path.proof.remembered = asked.map(|asked| !asked);
-            let mut record = walk.tour.finish().await;
-            if let Err(error) = &walked {
-                record.end = VisitEnd::Failed { why: error.to_string() };
-            }
+            let (record, way_back, walked) = walk_on(walk.tour, &mut path, &links).await;
             let mut gathered = lock(&shared);
             gathered.accept = Some(path);
             gathered.way_back.extend(way_back);
@@ -280,14 +273,7 @@ async fn withdraw(
     if let Some(sample) = walk.tour.samples.last_mut() {
         sample.moment = "after-withdrawal".to_owned();
     }
-    let mut asked = None;
-    let mut way_back = Vec::new();
-    let walked = scenes::walk_on(&mut walk.tour, links, &mut asked, &mut way_back).await;
-    path.proof.remembered = asked.map(|asked| !asked);
-    let mut record = walk.tour.finish().await;
-    if let Err(error) = &walked {
-        record.end = VisitEnd::Failed { why: error.to_string() };
-    }
+    let (record, _, walked) = walk_on(walk.tour, &mut path, links).await;
     let mut gathered = lock(shared);
     gathered.withdraw = Some(path);
     gathered.visits.push(record);
@@ -295,19 +281,30 @@ async fn withdraw(
     walked.map_err(Hindrance::from)
 }
 
+/// Walks on after a choice and ends the visit: its record, the ways back that were seen, and how the walk went. Whether
+/// the choice was remembered is added to the path's proof.
+async fn walk_on(
+    mut tour: Tour,
+    path: &mut ChoicePath,
+    links: &[Url],
+) -> (VisitRecord, Vec<(String, Option<String>)>, Result<(), BrowserError>) {
+    let mut way_back = Vec::new();
+    let mut asked = None;
+    let walked = scenes::walk_on(&mut tour, links, &mut asked, &mut way_back).await;
+    path.proof.remembered = asked.map(|asked| !asked);
+    let mut record = tour.finish().await;
+    if let Err(error) = &walked {
+        record.end = VisitEnd::Failed { why: error.to_string() };
+    }
+    (record, way_back, walked)
+}
+
 fn refuse(context: Arc<Context>, shared: Shared, links: Arc<Vec<Url>>) -> Task {
     Box::pin(async move {
         let found = search::seek(&context, Scenario::S1, Choice::Refuse, Start::Display).await?;
         keep_views(&shared, found.views, found.tried);
-        let Some((mut walk, mut path, _)) = found.reached else { return Ok(()) };
-        let mut way_back = Vec::new();
-        let mut asked = None;
-        let walked = scenes::walk_on(&mut walk.tour, &links, &mut asked, &mut way_back).await;
-        path.proof.remembered = asked.map(|asked| !asked);
-        let mut record = walk.tour.finish().await;
-        if let Err(error) = &walked {
-            record.end = VisitEnd::Failed { why: error.to_string() };
-        }
+        let Some((walk, mut path, _)) = found.reached else { return Ok(()) };
+        let (record, way_back, walked) = walk_on(walk.tour, &mut path, &links).await;
         let mut gathered = lock(&shared);
         gathered.refuse = Some(path);
         gathered.way_back.extend(way_back);
@@ -317,9 +314,9 @@ fn refuse(context: Arc<Context>, shared: Shared, links: Arc<Vec<Url>>) -> Task {
     })
 }
 
-fn settings(context: Arc<Context>, shared: Shared, links: Arc<Vec<Url>>) -> Task {
+fn settings(context: Arc<Context>, shared: Shared) -> Task {
     Box::pin(async move {
-        let seen = scenes::untouched(&context, &links).await?;
+        let seen = scenes::untouched(&context).await?;
         keep_views(&shared, seen.views, seen.tried);
         if let Some(record) = seen.record {
             lock(&shared).visits.push(record);

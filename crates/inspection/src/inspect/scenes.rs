@@ -179,7 +179,7 @@ pub(crate) struct Untouched {
 }
 
 /// S4: open the settings, change nothing, save. Where the first layer has the switches itself, it is saved as it is.
-pub(crate) async fn untouched(context: &Arc<Context>, links: &[Url]) -> Result<Untouched, Hindrance> {
+pub(crate) async fn untouched(context: &Arc<Context>) -> Result<Untouched, Hindrance> {
     let mut walk = Walk::at_display(context, "S4", Scenario::S4).await?;
     let mut tried = Vec::new();
     let mut views = Vec::new();
@@ -196,7 +196,6 @@ pub(crate) async fn untouched(context: &Arc<Context>, links: &[Url]) -> Result<U
                 walk.tour.visit.reload(context.load_limit()).await?;
                 walk.tour.settle().await?;
                 walk.tour.sample("after-reload").await?;
-                let _ = links;
                 return Ok(Untouched { record: Some(walk.tour.finish().await), views, tried });
             }
             break;

@@ -100,7 +100,7 @@ pub(crate) async fn seek(
 ) -> Result<Found, Hindrance> {
     let mut found = Found { reached: None, tried: Vec::new(), views: Vec::new() };
     let deadline = Instant::now() + context.plan.timeout.mul_f32(0.6);
-    let mut walk = Some(begin(context, scenario, goal, &start).await?);
+    let mut walk = Some(begin(context, scenario, &start).await?);
     let Some(first) = &walk else { return Ok(found) };
     if first.look.surface().is_none() && matches!(start, Start::Display) {
         return Ok(found);
@@ -117,7 +117,7 @@ pub(crate) async fn seek(
             if let Some(old) = walk.take() {
                 old.tour.finish().await;
             }
-            let mut again = begin(context, scenario, goal, &start).await?;
+            let mut again = begin(context, scenario, &start).await?;
             if !again.replay(&next.prefix).await? {
                 again.tour.finish().await;
                 continue;
@@ -176,26 +176,11 @@ pub(crate) async fn seek(
 }
 
 /// Opens a visit and brings it to where the search starts.
-async fn begin(context: &Arc<Context>, scenario: Scenario, goal: Choice, start: &Start) -> Result<Walk, Hindrance> {
-    let name = scenario.to_string();
-    let mut tour = Tour::begin(context, &name, Some(scenario), context.plan.visit.clone()).await?;
-    tour.settle().await?;
-    let look = tour.await_surface(SURFACE_TIMEOUT).await?;
-    tour.sample("before").await?;
-    let mut walk = Walk {
-        tour,
-        done: Vec::new(),
-        steps: Vec::new(),
-        look,
-        views: Vec::new(),
-        layer: Layer::FIRST,
-        from: 0,
-        taken: false,
-    };
+async fn begin(context: &Arc<Context>, scenario: Scenario, start: &Start) -> Result<Walk, Hindrance> {
+    let mut walk = Walk::at_display(context, &scenario.to_string(), scenario).await?;
     if let Start::Accepted(path) = start {
         walk.accept_first(path).await?;
     }
-    let _ = goal;
     Ok(walk)
 }
 
