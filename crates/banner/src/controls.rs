@@ -16,7 +16,8 @@ use crate::{
 };
 use vigie_domain::{
     NodeId,
-    page::{Hit, NodeKind},
+    page::{Hit, Node, NodeKind},
+    purpose::Purpose,
 };
 
 /// Longest text of something that takes clicks but is no button or link, in bytes.
@@ -268,6 +269,9 @@ fn role_of(reader: &Reader, id: NodeId, label: &Label, language: Option<Lang>) -
     if is_expander {
         return (Role::Settings, 0.4, true, None);
     }
+    if !away && !is_tab(node) && names_only_the_necessary(reader, &label.text, language) {
+        return (Class::OnlyNecessary.role(), 0.5, true, Some(Class::OnlyNecessary));
+    }
     if let Some(role) = class_word(view, id).filter(|&role| !(away && role != Role::Settings)) {
         // The icon of a control whose words are not known; or words in a language without a file.
         return (role, 0.5, false, None);
@@ -276,6 +280,10 @@ fn role_of(reader: &Reader, id: NodeId, label: &Label, language: Option<Lang>) -
         return (Role::Policy, 0.5, false, None);
     }
     (Role::Unknown, 0.0, false, None)
+}
+
+fn is_tab(node: &Node) -> bool {
+    node.attribute("role") == Some("tab") || node.attribute("aria-selected").is_some()
 }
 
 fn names_expander(view: &View, id: NodeId) -> bool {
@@ -380,7 +388,7 @@ fn settle(reader: &Reader, found: &mut [Found], switches: &[Switch], language: O
     let refuses =
         has(found, &|one| matches!(one.class, Some(Class::Refuse | Class::RefuseAll)) && one.control.confidence >= 0.6);
     for one in found.iter_mut().filter(|one| one.class == Some(Class::OnlyNecessary)) {
-        if (refuses || !switches.is_empty()) && names_only_a_purpose(reader, &one.control.label, language) {
+        if (refuses || !switches.is_empty()) && names_only_the_necessary(reader, &one.control.label, language) {
             (one.control.role, one.control.confidence, one.control.vague) = (Role::Settings, 0.4, true);
             one.class = None;
         }
@@ -401,14 +409,18 @@ fn settle(reader: &Reader, found: &mut [Found], switches: &[Switch], language: O
     }
 }
 
-/// Returns whether all words of a label belong to the name of a purpose, as in "necessary cookies".
-fn names_only_a_purpose(reader: &Reader, label: &str, language: Option<Lang>) -> bool {
+/// Returns whether all words of a label name what needs no consent, as in "necessary cookies".
+fn names_only_the_necessary(reader: &Reader, label: &str, language: Option<Lang>) -> bool {
     let words = Words::new(label);
     let languages = crate::describe::languages(reader, language);
     let mut named = vec![false; words.len()];
-    reader.lexicon.purposes_in(&words, &languages, |start, end, _| named[start..end].fill(true));
+    let mut is_necessary = false;
+    reader.lexicon.purposes_in(&words, &languages, |start, end, purpose| {
+        named[start..end].fill(true);
+        is_necessary |= purpose == Purpose::Necessary;
+    });
     reader.lexicon.subjects_in(&words, |at, _| named[at] = true);
-    named.iter().all(|&is_so| is_so)
+    is_necessary && named.iter().all(|&is_so| is_so)
 }
 
 /// Returns how much a control draws the eye; only for comparing.
