@@ -12,6 +12,8 @@ use vigie_domain::{NodeId, page::NodeKind};
 
 /// Larger than this, a corner button is something else.
 const CORNER_SIDE: f32 = 260.0;
+/// The words around a control are those of a box with at most this much text.
+const AROUND_BYTES: usize = 400;
 /// Labels longer than this are sentences.
 const LABEL_BYTES: usize = 90;
 
@@ -67,6 +69,11 @@ fn judge(reader: &Reader, id: NodeId) -> Option<(f32, Control)> {
         _ if is_corner && (is_named || speaks) && !leads_away => 0.88,
         Some(Class::Refuse | Class::RefuseAll | Class::Accept | Class::AcceptAll) if speaks && !leads_away => 0.5,
         _ if (speaks || is_named) && !leads_away && found.class != Some(Class::Close) => 0.7,
+        Some(Class::Refuse | Class::RefuseAll | Class::Save)
+            if !leads_away && stands_under_words_on_consent(reader, id) =>
+        {
+            0.45
+        }
         Some(Class::Policy) if speaks && says_cookie(&control.label) => 0.4,
         Some(Class::Policy) if speaks => 0.3,
         _ if speaks && words.len() <= 4 => 0.35,
@@ -78,6 +85,13 @@ fn judge(reader: &Reader, id: NodeId) -> Option<(f32, Control)> {
     }
     control.confidence = likelihood;
     Some((likelihood, control))
+}
+
+/// Returns whether a short text around a control speaks of consent, as where "Confirm" ends a withdrawal.
+fn stands_under_words_on_consent(reader: &Reader, id: NodeId) -> bool {
+    let view = &reader.view;
+    let around = view.ancestors(id).take(6).take_while(|&up| view.text_bytes(up) <= AROUND_BYTES).last();
+    around.is_some_and(|up| reader.lexicon.count_subjects(&Words::new(&view.text(up)), None) > 0)
 }
 
 /// Returns a control without any label, if its names speak of consent: an icon drawn with CSS.

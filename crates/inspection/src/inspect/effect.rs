@@ -15,6 +15,8 @@ pub(crate) struct Trace {
     pub new_hosts: BTreeSet<String>,
     /// What the choice wrote, with values from which clocks and identifiers are taken out.
     pub stored: BTreeMap<String, String>,
+    /// What was stored before it and is no more.
+    pub removed: BTreeSet<String>,
 }
 
 impl Trace {
@@ -35,8 +37,17 @@ impl Trace {
         }
         let new_hosts = late.difference(&early).cloned().collect();
         let (earlier, later) = (entries(before), entries(after));
+        let removed = earlier.keys().filter(|key| !later.contains_key(*key)).cloned().collect();
         let stored = later.into_iter().filter(|(key, value)| earlier.get(key) != Some(value));
-        Self { new_hosts, stored: stored.map(|(key, value)| (key, mask(&value))).collect() }
+        Self { new_hosts, stored: stored.map(|(key, value)| (key, mask(&value))).collect(), removed }
+    }
+
+    /// Returns whether this took back what accepting had stored, without asking anew for what accepting had loaded.
+    pub(crate) fn undoes(&self, accepted: &Self) -> bool {
+        let changes = |(key, value): (&String, &String)| {
+            self.removed.contains(key) || self.stored.get(key).is_some_and(|now| now != value)
+        };
+        accepted.stored.iter().any(changes) && self.new_hosts.is_disjoint(&accepted.new_hosts)
     }
 
     /// Returns which choice this trace is most like, given the trace of accepting.
@@ -152,6 +163,7 @@ mod tests {
         Trace {
             new_hosts: hosts.iter().map(|&host| host.to_owned()).collect(),
             stored: stored.iter().map(|&(key, value)| (key.to_owned(), mask(value))).collect(),
+            removed: BTreeSet::new(),
         }
     }
 
@@ -162,6 +174,16 @@ mod tests {
         check(trace(&["t.test", "u.test"], &[("cookie c", "all")]), Effect::Accepts);
         check(trace(&[], &[("cookie c", "none")]), Effect::Refuses);
         check(trace(&[], &[]), Effect::Dismisses);
+    }
+
+    #[test]
+    fn what_accepting_stored_is_taken_back_by_another_value_or_none() {
+        let accepted = trace(&["t.test"], &[("cookie c", "all")]);
+        let check = |trace: Trace, expected: bool| assert_eq!(trace.undoes(&accepted), expected, "{trace:?}");
+        check(trace(&[], &[("cookie c", "none")]), true);
+        check(Trace { removed: BTreeSet::from(["cookie c".to_owned()]), ..Trace::default() }, true);
+        check(trace(&["t.test"], &[("cookie c", "none")]), false);
+        check(trace(&[], &[("cookie c", "all"), ("cookie d", "1")]), false);
     }
 
     #[test]

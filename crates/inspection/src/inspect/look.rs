@@ -11,6 +11,8 @@ pub(crate) struct Look {
     pub detection: Detection,
     /// A page of its own with consent settings; a surface may be open above it.
     pub settings_page: Option<Surface>,
+    /// Controls of the page itself that may bring the banner back, likeliest first.
+    pub ways_back: Vec<Control>,
 }
 
 impl Look {
@@ -29,9 +31,14 @@ impl Look {
         !self.detection.surfaces.is_empty()
     }
 
-    /// Returns a fingerprint of the banner's state: the same words, controls and switches give the same.
+    /// Returns a fingerprint of the banner's state: the same words, controls and switches give the same. Where no
+    /// surface is open, it is that of the page's ways to one.
     pub(crate) fn fingerprint(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
+        if self.surface().is_none() {
+            let way = |control: &Control| (&control.label, &control.href).hash(&mut hasher);
+            self.ways_back.iter().for_each(way);
+        }
         for surface in self.surfaces() {
             surface.controls.iter().for_each(|control| (&control.label, control.role).hash(&mut hasher));
             for switch in &surface.switches {
@@ -62,7 +69,8 @@ impl Tour {
         self.visit.hit_test(&mut seen, &points).await?;
         let detection = vigie_banner::detect(&seen.page, lexicon);
         let settings_page = vigie_banner::preference_page(&seen.page, lexicon);
-        let look = Look { seen, detection, settings_page };
+        let ways_back = vigie_banner::reopeners(&seen.page, lexicon, &detection.surfaces);
+        let look = Look { seen, detection, settings_page, ways_back };
         if look.surface().is_some() {
             let mut states = self.context.states.lock().expect("no code panics while it holds this lock");
             states.insert(look.fingerprint());

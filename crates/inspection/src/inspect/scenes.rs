@@ -165,10 +165,10 @@ pub(crate) async fn walk_on(
 }
 
 fn note_way_back(tour: &Tour, look: &Look, way_back: &mut Vec<(String, Option<String>)>) {
-    let page = &look.seen.page;
-    let found = vigie_banner::reopeners(page, tour.context.lexicon, &look.detection.surfaces);
-    let best = found.into_iter().find(|control| !matches!(control.role, Role::Policy));
-    way_back.push((tour.visit.url(), best.map(|control| control.label)));
+    // A button that ends a withdrawal begins none.
+    let ends = |role| matches!(role, Role::Policy | Role::SaveSelection | Role::RefuseAll);
+    let best = look.ways_back.iter().find(|control| !ends(control.role));
+    way_back.push((tour.visit.url(), best.map(|control| control.label.clone())));
 }
 
 /// What S4 saw: the settings, and what saving them untouched led to.

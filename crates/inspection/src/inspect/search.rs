@@ -18,7 +18,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use vigie_banner::{Control, Role, Surface, Switch};
+use vigie_banner::{Control, Nature, Role, Surface, Switch};
 use vigie_browser::{BrowserError, input::Click};
 use vigie_domain::{Choice, Layer, Scenario};
 
@@ -189,11 +189,10 @@ fn queue_moves(walk: &Walk, goal: Choice, prefix: &[Move], spent: u32) -> Vec<Qu
     if walk.taken {
         candidates = moves::closing(&walk.look);
     }
-    // A page about privacy may hold a button that brings the banner back; a link from there to a further page is not
-    // followed.
+    // A page about privacy may hold a button that brings the banner back, or withdraws by itself.
     let reopened = prefix.iter().all(|step| matches!(step, Move::Reopen(_)));
-    if walk.look.surface().is_none() && reopened && prefix.len() < 2 {
-        candidates = reopening(walk, prefix.is_empty());
+    if walk.look.surface().is_none() && reopened {
+        candidates = reopening(walk, prefix);
     }
     candidates
         .into_iter()
@@ -202,21 +201,29 @@ fn queue_moves(walk: &Walk, goal: Choice, prefix: &[Move], spent: u32) -> Vec<Qu
         .collect()
 }
 
-/// Returns the ways that may bring the banner back, likeliest first.
-fn reopening(walk: &Walk, may_leave: bool) -> Vec<Candidate> {
-    let page = &walk.look.seen.page;
-    let controls = vigie_banner::reopeners(page, walk.tour.context.lexicon, &walk.look.detection.surfaces);
-    let all: Vec<&Control> = controls.iter().collect();
-    let ways = all.iter().filter(|control| may_leave || !moves::navigates(control)).take(6).enumerate().map(
-        |(rank, control)| Candidate {
-            next: vec![Move::Reopen(Target::of(&all, control))],
+/// Returns the ways that may bring the banner back, likeliest first. A link to a second further page is not followed.
+fn reopening(walk: &Walk, done: &[Move]) -> Vec<Candidate> {
+    let all: Vec<&Control> = walk.look.ways_back.iter().collect();
+    let is_new =
+        |target: &Target| !done.iter().any(|step| matches!(step, Move::Reopen(old) if old.label == target.label));
+    let ways = all.iter().filter(|control| done.is_empty() || stays_here(control));
+    let targets = ways.map(|control| Target::of(&all, control)).filter(is_new);
+    targets
+        .take(if done.is_empty() { 6 } else { 3 })
+        .enumerate()
+        .map(|(rank, target)| Candidate {
+            next: vec![Move::Reopen(target)],
             clicks: 1,
             doubt: rank as u32 * 3,
             promises: false,
             opens: true,
-        },
-    );
-    ways.collect()
+        })
+        .collect()
+}
+
+/// Returns whether a control does something on this page: it is no link to another, nor one to a heading of this one.
+fn stays_here(control: &Control) -> bool {
+    !moves::navigates(control) && (control.confidence >= 0.85 || control.nature != Nature::Link)
 }
 
 fn take_cheapest(queue: &mut Vec<Queued>) -> Option<Queued> {
@@ -291,6 +298,7 @@ impl Walk {
         let acted_role = last_role(candidate);
         let switches = self.look.surface().is_some_and(moves::has_switches);
         let reopening = matches!(candidate.next.first(), Some(Move::Reopen(_)));
+        let stays = candidate.next.first().and_then(|first| self.way_back(first)).is_some_and(stays_here);
         for next in &candidate.next {
             if !self.make(next).await? {
                 return Ok(Tail::Spent(Effect::Nothing));
@@ -312,13 +320,22 @@ impl Walk {
         let (before, after) = self.last_two_samples();
         let stored = effect::changes(before, after);
         if reopening {
-            self.forget_sample();
             if self.look.surface().is_some() {
+                self.forget_sample();
                 self.layer = Layer(1);
                 self.note_views();
                 return Ok(Tail::State(Effect::Opens));
             }
-            return Ok(if elsewhere { Tail::State(Effect::Leaves) } else { Tail::Spent(Effect::Nothing) });
+            let trace = self.trace();
+            if stays && self.tour.context.accepted_trace().await.is_some_and(|accepted| trace.undoes(&accepted)) {
+                return Ok(Tail::Reached(Box::new((self.path(goal, true, false), trace))));
+            }
+            self.forget_sample();
+            return Ok(match (elsewhere, changed) {
+                (true, _) => Tail::State(Effect::Leaves),
+                (false, true) => Tail::State(Effect::Opens),
+                (false, false) => Tail::Spent(Effect::Nothing),
+            });
         }
         // The surface may stay, as a message or with its switches set anew: the choice is taken when it is stored.
         let decided = self.look.surface().is_some_and(|surface| !still_asks(surface, first.as_ref()));
@@ -382,21 +399,24 @@ impl Walk {
                     None => false,
                 }
             }
-            Move::Reopen(target) => {
-                let lexicon = self.tour.context.lexicon;
-                let page = &self.look.seen.page;
-                let controls = vigie_banner::reopeners(page, lexicon, &self.look.detection.surfaces);
-                match target.find(&controls).cloned() {
-                    Some(control) => self.activate(&control, Layer(0)).await?,
-                    None => false,
-                }
-            }
+            Move::Reopen(_) => match self.way_back(next).cloned() {
+                Some(control) => self.activate(&control, Layer(0)).await?,
+                None => false,
+            },
             Move::TurnAll { on } => self.turn_all(*on).await?,
         };
         if made {
             self.done.push(next.clone());
         }
         Ok(made)
+    }
+
+    /// Returns the control on the screen with which a move would bring the banner back.
+    fn way_back(&self, step: &Move) -> Option<&Control> {
+        match step {
+            Move::Reopen(target) => target.find(&self.look.ways_back),
+            _ => None,
+        }
     }
 
     async fn activate(&mut self, control: &Control, layer: Layer) -> Result<bool, BrowserError> {

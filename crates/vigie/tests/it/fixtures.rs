@@ -13,18 +13,13 @@ pub fn trials(world: &Arc<World>) -> Vec<Trial> {
     let sites = read_all(&fixture_sites()).expect("every expected.json is readable");
     let of = |(id, expected): (String, Expected)| {
         let name = format!("fixture::{id}");
-        let known_miss = KNOWN_MISSES.contains(&id.as_str());
         let check = move |world: &World| {
             twice(world, &url(&id), &["--timeout", "150"], answer(world, &id), |answer| check(&id, &expected, answer))
         };
-        trial(world, name, check).with_ignored_flag(known_miss)
+        trial(world, name, check)
     };
     sites.into_iter().map(of).collect()
 }
-
-/// Sites on which this version is known to miss something; the test is kept, and shown as ignored.
-/// `withdraw-four-clicks`: the way back is a button on a further page that opens a dialog with a second confirmation.
-const KNOWN_MISSES: [&str; 1] = ["withdraw-four-clicks"];
 
 fn url(id: &str) -> String {
     format!("https://{id}.test/")
