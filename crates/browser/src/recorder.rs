@@ -32,6 +32,8 @@ const MAX_EVENTS: usize = 60_000;
 pub(crate) enum Reaction {
     /// A target waits to be prepared and let run.
     Prepare { session: Arc<str>, kind: String, target: String, opened_by_page: bool },
+    /// A further session of a target that another session records already: it is only let run.
+    LetRun { session: Arc<str> },
     /// A dialog waits for an answer.
     AnswerDialog { session: Arc<str>, accept: bool },
     /// A body can be fetched and hashed; the event's number.
@@ -49,6 +51,9 @@ pub(crate) struct Session {
     pub target: String,
     /// The session through which it was attached; empty for the page.
     pub parent: Arc<str>,
+    /// Whether this session records. Of several that one target has (a service worker's: one through the page, one
+    /// through the browser) only one does, or its requests would count twice.
+    pub records: bool,
 }
 
 /// A frame as far as it is known.
@@ -226,7 +231,7 @@ impl State {
         let Message { session, method, params } = message;
         match method.as_str() {
             "Target.attachedToTarget" => return Some(self.attached(session, params)),
-            "Target.detachedFromTarget" => self.detached(params),
+            "Target.detachedFromTarget" => return self.detached(params),
             "Inspector.targetCrashed" | "Target.targetCrashed" => self.crashed(session, params),
             "Page.frameAttached" => self.frame_attached(session, params),
             "Page.frameNavigated" => return self.frame_navigated(session, &params["frame"]),
@@ -291,6 +296,12 @@ impl State {
         let kind = text(&info["type"]).to_owned();
         let target = text(&info["targetId"]).to_owned();
         let ours = kind == "page" && target == self.main_frame;
+        let records = !self.sessions.values().any(|other| other.target == target && other.records);
+        if !records {
+            let parent = Arc::clone(parent);
+            self.sessions.insert(Arc::clone(&session), Session { kind, target, parent, records });
+            return Reaction::LetRun { session };
+        }
         if ours {
             self.main_session = Arc::clone(&session);
         } else if self.pop_ups < 50 {
@@ -303,7 +314,7 @@ impl State {
         }
         self.sessions.insert(
             Arc::clone(&session),
-            Session { kind: kind.clone(), target: target.clone(), parent: Arc::clone(parent) },
+            Session { kind: kind.clone(), target: target.clone(), parent: Arc::clone(parent), records },
         );
         if kind == "iframe" {
             // The frame leaves its parent's process; from now on this session speaks for it.
@@ -317,14 +328,20 @@ impl State {
         Reaction::Prepare { session, kind, target, opened_by_page }
     }
 
-    fn detached(&mut self, params: &Value) {
+    /// Forgets a session; where another has the same target, that one records from now on.
+    fn detached(&mut self, params: &Value) -> Option<Reaction> {
         let session: Arc<str> = Arc::from(text(&params["sessionId"]));
-        self.sessions.remove(&session);
+        let gone = self.sessions.remove(&session);
         self.timers.retain(|(owner, _), _| *owner != session);
         self.origins.retain(|(_, owner)| *owner != session);
         if session == self.main_session && self.gone.is_none() {
             self.gone = Some("it closed itself".to_owned());
         }
+        let gone = gone.filter(|gone| gone.records)?;
+        let (heir, other) = self.sessions.iter_mut().find(|(_, other)| other.target == gone.target)?;
+        other.records = true;
+        let (session, kind, target) = (Arc::clone(heir), other.kind.clone(), other.target.clone());
+        Some(Reaction::Prepare { session, kind, target, opened_by_page: false })
     }
 
     fn crashed(&mut self, session: &Arc<str>, params: &Value) {

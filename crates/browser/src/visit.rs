@@ -488,6 +488,7 @@ async fn follow(
                     wire.tell("", "Target.closeTarget", json!({"targetId": target}));
                 }
             }
+            Some(Reaction::LetRun { session }) => wire.tell(&session, "Runtime.runIfWaitingForDebugger", json!({})),
             Some(Reaction::AnswerDialog { session, accept }) => {
                 wire.tell(&session, "Page.handleJavaScriptDialog", json!({"accept": accept}));
             }

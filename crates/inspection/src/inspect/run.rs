@@ -344,8 +344,8 @@ fn others(context: Arc<Context>, shared: Shared, first: Vec<Control>) -> Task {
             unsure && !moves::navigates(control) && control.in_reach
         };
         let unsure: Vec<Control> = first.iter().filter(open).take(3).cloned().collect();
-        let tried = scenes::try_others(&context, unsure).await?;
-        keep_views(&shared, Vec::new(), tried);
+        let (tried, views) = scenes::try_others(&context, unsure).await?;
+        keep_views(&shared, views, tried);
         Ok(())
     })
 }

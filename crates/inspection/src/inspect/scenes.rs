@@ -386,8 +386,12 @@ pub(crate) async fn by_keyboard(context: &Arc<Context>, first: &[Control]) -> Re
 }
 
 /// Tries the controls of the first layer whose words leave open what they do, each on a fresh display.
-pub(crate) async fn try_others(context: &Arc<Context>, controls: Vec<Control>) -> Result<Vec<Tried>, Hindrance> {
-    let mut tried = Vec::new();
+/// Returns what they did, and the layers that they opened.
+pub(crate) async fn try_others(
+    context: &Arc<Context>,
+    controls: Vec<Control>,
+) -> Result<(Vec<Tried>, Vec<SurfaceView>), Hindrance> {
+    let (mut tried, mut views) = (Vec::new(), Vec::new());
     for control in controls {
         let mut walk = Walk::at_display(context, "first-layer", Scenario::S0).await?;
         let target = {
@@ -398,10 +402,14 @@ pub(crate) async fn try_others(context: &Arc<Context>, controls: Vec<Control>) -
             Some(target) => effect_of(&mut walk, target).await?,
             None => Effect::Unknown,
         };
+        if effect == Effect::Opens {
+            walk.note_opened().await;
+            views.append(&mut walk.views);
+        }
         tried.push(Tried { control, effect });
         walk.tour.finish().await;
     }
-    Ok(tried)
+    Ok((tried, views))
 }
 
 async fn effect_of(walk: &mut Walk, target: Target) -> Result<Effect, BrowserError> {
@@ -410,14 +418,14 @@ async fn effect_of(walk: &mut Walk, target: Target) -> Result<Effect, BrowserErr
         return Ok(Effect::Nothing);
     }
     walk.tour.settle().await?;
-    let look = walk.tour.look().await?;
+    walk.look = walk.tour.look().await?;
     walk.tour.sample("after-choice").await?;
     if walk.tour.visit.url().split('#').next() != url.split('#').next() {
         return Ok(Effect::Leaves);
     }
     let samples = &walk.tour.samples;
     let trace = super::effect::Trace::of(&walk.tour.visit.events(), choice, &samples[0], &samples[samples.len() - 1]);
-    Ok(match (look.is_asking(), look.fingerprint() == fingerprint) {
+    Ok(match (walk.look.is_asking(), walk.look.fingerprint() == fingerprint) {
         (true, true) if trace.stored.is_empty() => Effect::Nothing,
         (true, false) if trace.stored.is_empty() => Effect::Opens,
         _ if trace.stored.is_empty() && trace.new_hosts.is_empty() => Effect::Dismisses,

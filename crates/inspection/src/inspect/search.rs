@@ -483,6 +483,13 @@ impl Walk {
         }
     }
 
+    /// Notes what a control of the first layer opened, as a further layer.
+    pub(crate) async fn note_opened(&mut self) {
+        self.picture_after().await;
+        self.layer = Layer(2);
+        self.note_views();
+    }
+
     fn note_views(&mut self) {
         let picture = self.steps.last().and_then(|step| step.after.clone());
         let via: Vec<String> = self.steps[self.from..].iter().map(|step| step.label.clone()).collect();
