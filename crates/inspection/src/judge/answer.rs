@@ -1,6 +1,7 @@
 //! What the test of one rule gave: verdict, one sentence, and what it rests on. `mod.rs` makes a finding of it.
 
 use crate::evidence::SurfaceView;
+use std::collections::BTreeSet;
 use vigie_domain::{Certainty, EvidenceRef, Rect, Verdict};
 
 /// How many references a finding carries at most; the summary counts everything.
@@ -101,14 +102,10 @@ pub(super) fn count(number: usize, one: &str, many: &str) -> String {
     if number == 1 { format!("1 {one}") } else { format!("{number} {many}") }
 }
 
-/// Returns names as a sentence lists them, each once; beyond a dozen, the rest is counted.
+/// Returns names as a sentence lists them, each once and sorted, so that what races leaves the sentence the same;
+/// beyond a dozen, the rest is counted.
 pub(super) fn list<S: AsRef<str>>(names: impl IntoIterator<Item = S>) -> String {
-    let mut all: Vec<String> = Vec::new();
-    for name in names {
-        if !all.iter().any(|known| known == name.as_ref()) {
-            all.push(name.as_ref().to_owned());
-        }
-    }
+    let all: BTreeSet<String> = names.into_iter().map(|name| name.as_ref().to_owned()).collect();
     let rest = all.len().saturating_sub(MAX_NAMES);
     let listed = all.iter().take(MAX_NAMES).cloned().collect::<Vec<_>>().join(", ");
     if rest > 0 { format!("{listed} and {rest} more") } else { listed }

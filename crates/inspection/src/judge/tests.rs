@@ -520,7 +520,7 @@ fn ck_17_purposes_are_named_precisely() {
         "“improve your experience”",
     );
     check(17, |evidence| drop_visit(evidence, "S2"), Inconclusive, "");
-    check(17, |_| {}, Conform, "audience measurement, advertising");
+    check(17, |_| {}, Conform, "advertising, audience measurement");
 }
 
 #[test]

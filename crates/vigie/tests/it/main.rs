@@ -6,6 +6,7 @@
 mod command_line;
 mod fixtures;
 mod hostile;
+mod repeats;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use serde_json::Value;
@@ -36,6 +37,7 @@ fn main() {
     let mut trials = Vec::new();
     trials.extend(command_line::trials(&world));
     trials.extend(fixtures::trials(&world));
+    trials.extend(repeats::trials(&world));
     trials.extend(hostile::trials(&world));
     let conclusion = libtest_mimic::run(&arguments, trials);
     drop(world);
@@ -57,6 +59,14 @@ impl World {
 
     /// Inspects addresses in one process and returns the answers by the address asked for.
     fn inspect(&self, urls: &[String], options: &[&str]) -> BTreeMap<String, Value> {
+        let answers = self.inspect_each(urls, options).into_iter();
+        answers
+            .map(|answer| (answer["site"]["requested_url"].as_str().unwrap_or_default().to_owned(), answer))
+            .collect()
+    }
+
+    /// Inspects addresses in one process and returns the answers in the order in which they came.
+    fn inspect_each(&self, urls: &[String], options: &[&str]) -> Vec<Value> {
         let mut command = self.vigie(&["inspect", "--json", "--no-report", "--ignore-certificate-errors"]);
         command.arg("--out").arg(self.out.path()).args(options).args(urls);
         for argument in self.server.chromium_args() {
@@ -64,10 +74,7 @@ impl World {
         }
         let output = command.stderr(Stdio::inherit()).output().expect("the program can be started");
         let text = String::from_utf8(output.stdout).expect("the answer is UTF-8");
-        let answers = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("every line is JSON"));
-        answers
-            .map(|answer| (answer["site"]["requested_url"].as_str().unwrap_or_default().to_owned(), answer))
-            .collect()
+        text.lines().map(|line| serde_json::from_str::<Value>(line).expect("every line is JSON")).collect()
     }
 }
 
