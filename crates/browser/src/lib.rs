@@ -4,7 +4,7 @@
 //! browser and makes sure it ends; [`wire`] speaks the protocol over a pipe, so that no port is opened; [`visit`] is a
 //! clean profile with one page, attached to every frame, worker and pop-up before it runs; [`mod@snapshot`] turns what
 //! is on the screen into a [`vigie_domain::PageSnapshot`]; [`input`] clicks and types as a person does; [`quiet`]
-//! waits until nothing is going on any more.
+//! waits until nothing is going on any more; [`spool`] keeps bodies on disk.
 //!
 //! The surprise: Chromium's own defaults hide part of what sites do. It blocks third-party cookies in every profile,
 //! and it tells sites that it is headless. Both are switched off here, and both are stated in the evidence.
@@ -17,10 +17,12 @@ pub mod quiet;
 mod recorder;
 pub mod sample;
 pub mod snapshot;
+pub mod spool;
 pub mod visit;
 pub mod wire;
 
 pub use error::BrowserError;
 pub use launch::{Browser, LaunchOptions, find_chromium};
 pub use quiet::{Patience, Quiet};
+pub use spool::Spool;
 pub use visit::{Visit, VisitOptions};

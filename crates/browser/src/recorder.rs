@@ -535,7 +535,7 @@ impl State {
             .flat_map(|(_, value)| text(value).split('\n'))
             .map(str::to_owned)
             .collect();
-        let names = headers(&params["headers"], "set-cookie");
+        let names = headers(&params["headers"], "");
         self.push(document.clone(), EventKind::ResponseHeaders { id: id.to_owned(), headers: names, blocked });
         for raw in set.into_iter().filter(|raw| !refused.contains(raw)) {
             self.active("a cookie");
@@ -579,6 +579,8 @@ impl State {
             mime: text(&response["mimeType"]).to_owned(),
             remote: response["remoteIPAddress"].as_str().map(str::to_owned),
             from_cache: cached,
+            protocol: text(&response["protocol"]).to_owned(),
+            status_text: cut(text(&response["statusText"]), 200),
         };
         self.push(document, event);
     }
@@ -707,11 +709,15 @@ fn console_text(arguments: &Value) -> String {
     parts.join(" ")
 }
 
+/// The longest header value that is kept, in bytes.
+const HEADER_BYTES: usize = 16 * 1024;
+
 fn headers(map: &Value, except: &str) -> Vec<(String, String)> {
     let pairs = map.as_object().into_iter().flatten();
     pairs
-        .map(|(name, value)| (name.to_lowercase(), cut(text(value), 2048)))
-        .filter(|(name, _)| name != except)
+        .filter(|(name, _)| !name.eq_ignore_ascii_case(except))
+        // The browser joins a header that comes several times with line feeds.
+        .flat_map(|(name, value)| text(value).split('\n').map(|value| (name.to_lowercase(), cut(value, HEADER_BYTES))))
         .collect()
 }
 

@@ -7,7 +7,7 @@
 //! stop it from being seen.
 
 use crate::{
-    BrowserError, hooks,
+    BrowserError, Spool, hooks,
     launch::Version,
     recorder::{Reaction, State, text},
     wire::{Message, Wire},
@@ -16,13 +16,17 @@ use base64::Engine as _;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicU32, Ordering},
     },
     time::{Duration, Instant},
 };
-use tokio::{sync::mpsc, task::JoinHandle};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    task::JoinHandle,
+};
 use vigie_domain::record::{Event, EventKind};
 
 /// How a visit presents itself to the site.
@@ -38,6 +42,8 @@ pub struct VisitOptions {
     pub global_privacy_control: bool,
     /// Whether bodies are fetched and hashed.
     pub hash_bodies: bool,
+    /// Where bodies are kept besides; `None` keeps none.
+    pub spool: Option<Arc<Spool>>,
 }
 
 impl Default for VisitOptions {
@@ -48,6 +54,7 @@ impl Default for VisitOptions {
             timezone: None,
             global_privacy_control: false,
             hash_bodies: true,
+            spool: None,
         }
     }
 }
@@ -99,8 +106,7 @@ impl Visit {
         let binding = format!("q{}{}", std::process::id(), BINDINGS.fetch_add(1, Ordering::Relaxed));
         let state = Arc::new(Mutex::new(State::new(binding.clone(), String::new())));
         let preparation = Preparation::new(&binding, &version, &options);
-        let follower =
-            tokio::spawn(follow(wire.clone(), Arc::clone(&state), receiver, preparation, options.hash_bodies));
+        let follower = tokio::spawn(follow(wire.clone(), Arc::clone(&state), receiver, preparation));
         let size = options.viewport;
         let create = json!({"url": "about:blank", "browserContextId": context, "width": size.0, "height": size.1});
         let created = wire.call("", "Target.createTarget", create).await;
@@ -333,11 +339,45 @@ impl Visit {
         self.check_alive().err().unwrap_or(error)
     }
 
+    /// Asks whether the profile is empty and writes down what there was, before anything is loaded.
+    ///
+    /// # Errors
+    ///
+    /// If the browser is gone.
+    pub async fn check_profile(&self) -> Result<(), BrowserError> {
+        let jar = self.wire.call("", "Storage.getCookies", json!({"browserContextId": self.context})).await?;
+        let cookies = jar["cookies"].as_array().map_or(0, Vec::len) as u32;
+        let mut state = self.lock();
+        let origins = state.origins.len() as u32;
+        state.push(None, EventKind::Profile { cookies, origins });
+        Ok(())
+    }
+
+    /// Returns the origins that answered over TLS so far.
+    pub fn secure_origins(&self) -> BTreeSet<String> {
+        let state = self.lock();
+        let answers = state.events.iter().filter_map(|event| match &event.kind {
+            EventKind::Response { url, .. } if url.starts_with("https://") => Some(url),
+            _ => None,
+        });
+        answers.filter_map(|url| url.splitn(4, '/').nth(2).map(|host| format!("https://{host}"))).collect()
+    }
+
+    /// Returns the certificates with which an origin identified itself in this visit, the server's own first, each as
+    /// DER in base64; none where the browser does not know any.
+    pub async fn certificates(&self, origin: &str) -> Vec<String> {
+        let (main, params) = (self.main(), json!({"origin": origin}));
+        let answer = self.wire.call_within(&main, "Network.getCertificate", params, Duration::from_secs(1)).await;
+        let Ok(answer) = answer else { return Vec::new() };
+        let names = answer["tableNames"].as_array().into_iter().flatten();
+        names.filter_map(|name| name.as_str().map(str::to_owned)).take(10).collect()
+    }
+
     /// Ends the visit: the profile and all it held are gone. Returns the events, and what could not be observed.
     pub async fn close(mut self) -> (Vec<Event>, Vec<String>) {
         self.closed = true;
         // Bodies still being hashed belong to the evidence; they are small and nearly there.
-        let deadline = Instant::now() + Duration::from_millis(500);
+        let deadline = Instant::now() + Duration::from_secs(2);
         while self.lock().hashing > 0 && Instant::now() < deadline && self.wire.is_open() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -462,8 +502,9 @@ async fn follow(
     state: Arc<Mutex<State>>,
     mut events: mpsc::UnboundedReceiver<Message>,
     preparation: Preparation,
-    hash_bodies: bool,
 ) {
+    let (hash_bodies, spool) = (preparation.options.hash_bodies, preparation.options.spool.clone());
+    let places = Arc::new(Semaphore::new(BODIES_AT_ONCE));
     while let Some(message) = events.recv().await {
         let reaction = {
             let mut state = state.lock().expect("no code panics while it holds this lock");
@@ -493,7 +534,8 @@ async fn follow(
                 wire.tell(&session, "Page.handleJavaScriptDialog", json!({"accept": accept}));
             }
             Some(Reaction::HashBody { session, id, event }) if hash_bodies => {
-                hash_body(wire.clone(), Arc::clone(&state), session, id, event);
+                let body = Body { session, id, event };
+                take_body(wire.clone(), Arc::clone(&state), Arc::clone(&places), spool.clone(), body);
             }
             Some(Reaction::FollowOrigin { session, origin }) => {
                 let key = format!("{origin}/");
@@ -510,30 +552,69 @@ async fn follow(
     }
 }
 
-/// Fetches a body and writes its hash into the event of its end.
-fn hash_body(wire: Wire, state: Arc<Mutex<State>>, session: Arc<str>, id: String, event: usize) {
+/// Bodies fetched at once; further ones wait their turn.
+const BODIES_AT_ONCE: usize = 8;
+
+/// Bodies that may wait. A page that sends faster than this is making work, not content.
+const BODIES_WAITING: u32 = 2000;
+
+/// A body that the browser holds.
+struct Body {
+    session: Arc<str>,
+    id: String,
+    /// The number of the event of its end.
+    event: usize,
+}
+
+/// Fetches a body, writes its hash into the event of its end, and keeps it where bodies are kept.
+fn take_body(
+    wire: Wire,
+    state: Arc<Mutex<State>>,
+    places: Arc<Semaphore>,
+    spool: Option<Arc<Spool>>,
+    Body { session, id, event }: Body,
+) {
     {
         let mut state = state.lock().expect("no code panics while it holds this lock");
-        if state.hashing >= 16 {
+        if state.hashing >= BODIES_WAITING {
             state.gaps.insert("some bodies came faster than they could be hashed".to_owned());
             return;
         }
         state.hashing += 1;
     }
     tokio::spawn(async move {
+        let place = places.acquire_owned().await;
         let answer = wire
             .call_within(&session, "Network.getResponseBody", json!({"requestId": id}), Duration::from_secs(3))
             .await;
-        let hashed = answer.ok().and_then(|answer| {
-            let body = text(&answer["body"]);
-            if answer["base64Encoded"] == true {
-                base64::engine::general_purpose::STANDARD.decode(body).ok().map(|bytes| digest(&bytes))
+        drop(place);
+        let bytes = answer.ok().and_then(|mut answer| {
+            let is_encoded = answer["base64Encoded"] == true;
+            let Value::String(body) = answer["body"].take() else { return None };
+            if is_encoded {
+                base64::engine::general_purpose::STANDARD.decode(body).ok()
             } else {
-                Some(digest(body.as_bytes()))
+                Some(body.into_bytes())
             }
         });
+        let mut unkept = None;
+        let mut hashed = None;
+        if let Some(bytes) = bytes {
+            let kept = tokio::task::spawn_blocking(move || {
+                let (sha256, length) = digest(&bytes);
+                let kept = spool.map_or(Ok(()), |spool| spool.put_body(&sha256, &bytes));
+                (sha256, length, kept)
+            });
+            if let Ok((sha256, length, kept)) = kept.await {
+                hashed = Some((sha256, length));
+                unkept = kept.err();
+            }
+        }
         let mut state = state.lock().expect("no code panics while it holds this lock");
         state.hashing -= 1;
+        if let Some(error) = unkept {
+            state.gaps.insert(format!("some bodies were hashed and not kept: {error}"));
+        }
         if let (Some((hash, length)), Some(Event { kind: EventKind::Finished { sha256, body_bytes, .. }, .. })) =
             (hashed, state.events.get_mut(event))
         {

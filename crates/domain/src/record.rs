@@ -83,6 +83,13 @@ pub enum EventKind {
         /// What, in a few words: `load`, `click`, `reload`, `walk`.
         what: String,
     },
+    /// The profile was looked at before anything was loaded: all zero is the proof that it was empty.
+    Profile {
+        /// Cookies in its jar.
+        cookies: u32,
+        /// Origins that had been seen in it.
+        origins: u32,
+    },
     /// The main frame or a frame went to an address.
     Navigated {
         /// The new address.
@@ -132,12 +139,18 @@ pub enum EventKind {
         remote: Option<String>,
         /// Whether it came from a cache or a service worker.
         from_cache: bool,
+        /// The protocol by its ALPN name, for instance `h2`; empty where none is known.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        protocol: String,
+        /// The reason phrase; empty over HTTP/2 and later.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        status_text: String,
     },
     /// The raw headers of a response.
     ResponseHeaders {
         /// The request's id.
         id: String,
-        /// Names in lower case.
+        /// Names in lower case; `set-cookie` among them, once for each cookie.
         headers: Vec<(String, String)>,
         /// `Set-Cookie` values that the browser refused.
         blocked: Vec<BlockedCookie>,

@@ -21,7 +21,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         visits_at_once: 3,
         browser_arguments: Vec::new(),
         certificates_ignored: true,
+        observed_by: "automatic".to_owned(),
         pictures: true,
+        spool: None,
     };
     let observed = inspect(Arc::clone(&browser), plan, Arc::new(Silent)).await?;
     println!("{}", serde_json::to_string(&observed.evidence)?);

@@ -4,6 +4,7 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use vigie_banner::{Surface, model::Control};
 use vigie_domain::{Choice, Layer, Scenario, VisitRecord, record::Sample};
 
@@ -47,6 +48,9 @@ pub struct SurfaceView {
     pub surface: Surface,
     /// The picture of the viewport at that moment, by its path in the evidence.
     pub picture: Option<String>,
+    /// The snapshot in which it was found, by its path in the evidence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<String>,
     /// How many events of that visit had happened.
     pub events: u64,
 }
@@ -191,7 +195,7 @@ pub struct ByKeyboard {
 }
 
 /// The machine and program that observed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Environment {
     /// Name and version of this program.
     pub program: String,
@@ -207,6 +211,37 @@ pub struct Environment {
     pub viewport: (u32, u32),
     /// `standard` or `thorough`.
     pub patience: String,
+    /// What cannot be known from the browser: the machine, its clock and its network.
+    #[serde(default)]
+    pub machine: Machine,
+}
+
+/// The machine that observed. What could not be learned is absent.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Machine {
+    /// Operating system, kernel and processor.
+    pub system: Option<String>,
+    /// SHA-256 of the running program's file in hexadecimal.
+    pub program_sha256: Option<String>,
+    /// Who or what made the observations: `automatic`, or the words of whoever ran it.
+    pub observed_by: Option<String>,
+    /// Addresses to which the machine's resolver resolved the site's host before the first visit.
+    pub resolved: Vec<String>,
+    /// The address of this machine on the way to the site. Behind a translating router it is not the one that the
+    /// site saw.
+    pub local_address: Option<String>,
+    /// What the clock was compared with.
+    pub clock: Option<ClockCheck>,
+}
+
+/// How the wall clock stood to the `Date` headers of the servers that answered.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct ClockCheck {
+    /// Hosts that stated the time.
+    pub hosts: u32,
+    /// Median of server minus ours, in seconds; below one second it says that they agree, as the header has no
+    /// fractions.
+    pub offset_s: f64,
 }
 
 /// Everything one inspection observed.
@@ -250,6 +285,9 @@ pub struct Evidence {
     /// Controls of the first layer that were tried with the keyboard.
     #[serde(default)]
     pub keyboard: Vec<ByKeyboard>,
+    /// The certificates with which origins identified themselves: DER in base64, the server's own first.
+    #[serde(default)]
+    pub certificates: BTreeMap<String, Vec<String>>,
     /// Every visit that plays a scenario.
     pub visits: Vec<VisitRecord>,
     /// What could not be observed, in sentences.

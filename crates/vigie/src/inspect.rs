@@ -132,13 +132,16 @@ fn plan(url: Url, visit: &VisitArguments) -> Plan {
             timezone: visit.timezone.clone(),
             global_privacy_control: false,
             hash_bodies: true,
+            spool: None,
         },
         patience: visit.patience.into(),
         timeout: Duration::from_secs(visit.timeout),
         visits_at_once: VISITS_AT_ONCE,
         browser_arguments: visit.chromium_arguments.clone(),
         certificates_ignored: visit.ignore_certificate_errors,
+        observed_by: "automatic".to_owned(),
         pictures: true,
+        spool: None,
     }
 }
 

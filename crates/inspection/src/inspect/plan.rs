@@ -2,12 +2,12 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::AtomicU32},
     time::Duration,
 };
 use tokio::sync::{Semaphore, watch};
 use vigie_banner::Lexicon;
-use vigie_browser::{Browser, Patience, VisitOptions};
+use vigie_browser::{Browser, Patience, Spool, VisitOptions};
 use vigie_domain::Scenario;
 
 use super::effect::Trace;
@@ -34,8 +34,12 @@ pub struct Plan {
     pub browser_arguments: Vec<String>,
     /// Whether certificates that do not verify are accepted, for the record.
     pub certificates_ignored: bool,
+    /// Who or what makes the observations: `automatic`, or a person's words.
+    pub observed_by: String,
     /// Whether pictures are taken.
     pub pictures: bool,
+    /// Where bodies, snapshots and the records of all visits are kept; `None` keeps only what is judged.
+    pub spool: Option<Arc<Spool>>,
 }
 
 /// Told what is being done, for whoever watches.
@@ -76,6 +80,10 @@ pub(crate) struct Context {
     /// What accepting left behind, once that is known.
     pub accepted: watch::Sender<Accepted>,
     pub gaps: Mutex<Vec<String>>,
+    /// Certificates by origin, DER in base64, the server's own first.
+    pub certificates: Mutex<BTreeMap<String, Vec<String>>>,
+    /// Visits ended so far.
+    pub visits: AtomicU32,
 }
 
 impl Context {

@@ -1,6 +1,7 @@
 //! Plays all scenarios, side by side and within the time limit, and puts together what they saw.
 
 use super::{
+    machine,
     moves::{self, Move},
     plan::{Accepted, Context, Pictures, Plan, Progress},
     scenes::{self, Display},
@@ -8,14 +9,14 @@ use super::{
     tour::{Hindrance, Tour},
 };
 use crate::evidence::{
-    ByKeyboard, ChoicePath, Effect, Environment, Evidence, OtherViewport, Outcome, Passive, SearchBound, Site,
+    ByKeyboard, ChoicePath, Effect, Environment, Evidence, Machine, OtherViewport, Outcome, Passive, SearchBound, Site,
     SurfaceView, Tried,
 };
 use std::{
     collections::{BTreeMap, HashSet},
     future::Future,
     pin::Pin,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::AtomicU32},
     time::Instant,
 };
 use tokio::sync::{Semaphore, watch};
@@ -78,10 +79,13 @@ pub async fn inspect(browser: Arc<Browser>, plan: Plan, progress: Arc<dyn Progre
         states: Mutex::default(),
         accepted: watch::Sender::new(Accepted::NotYet),
         gaps: Mutex::default(),
+        certificates: Mutex::default(),
+        visits: AtomicU32::new(0),
         plan,
     });
     let shared: Shared = Arc::default();
     let limit = context.plan.timeout;
+    let machine = machine::look(&context.plan.url, &context.plan.observed_by).await;
     let ended = tokio::time::timeout(limit, play(Arc::clone(&context), Arc::clone(&shared))).await;
     match ended {
         Ok(Ok(())) => {}
@@ -111,7 +115,8 @@ pub async fn inspect(browser: Arc<Browser>, plan: Plan, progress: Arc<dyn Progre
         }
     }
     let gathered = std::mem::take(&mut *lock(&shared));
-    let evidence = put_together(&context, gathered, started_at, start.elapsed().as_secs_f64());
+    let mut evidence = put_together(&context, gathered, started_at, start.elapsed().as_secs_f64());
+    evidence.environment.machine = Machine { clock: machine::clock(&evidence.visits), ..machine };
     let pictures = std::mem::take(&mut *context.pictures.lock().expect("no code panics while it holds this lock"));
     Ok(Observed { evidence, pictures })
 }
@@ -441,6 +446,7 @@ fn put_together(
                 Patience::Standard => "standard".to_owned(),
                 Patience::Thorough => "thorough".to_owned(),
             },
+            machine: Machine::default(),
         },
         scenarios: plan.scenarios.clone(),
         first_layer: views,
@@ -454,6 +460,9 @@ fn put_together(
         passive: gathered.passive,
         other_viewports: gathered.other_viewports,
         keyboard: gathered.keyboard,
+        certificates: std::mem::take(
+            &mut *context.certificates.lock().expect("no code panics while it holds this lock"),
+        ),
         visits: gathered.visits,
         gaps,
     }

@@ -3,7 +3,8 @@
 use super::{look::Look, plan::Context};
 use crate::evidence::SurfaceView;
 use std::{
-    sync::Arc,
+    collections::BTreeSet,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 use vigie_browser::{BrowserError, Quiet, Visit, VisitOptions, visit::Opened};
@@ -11,6 +12,9 @@ use vigie_domain::{
     Layer, Scenario, VisitRecord,
     record::{EventKind, Sample, VisitEnd},
 };
+
+/// Origins whose certificates are asked for, at most.
+const MOST_CERTIFICATES: usize = 100;
 
 /// A visit under way.
 pub(crate) struct Tour {
@@ -49,7 +53,8 @@ impl Tour {
         options: VisitOptions,
     ) -> Result<Self, Hindrance> {
         context.progress.doing(name);
-        let visit = context.browser.open_visit(options).await?;
+        let visit = context.browser.open_visit(VisitOptions { spool: context.plan.spool.clone(), ..options }).await?;
+        visit.check_profile().await?;
         let mut tour = Self {
             context: Arc::clone(context),
             visit,
@@ -130,6 +135,7 @@ impl Tour {
         via: &[String],
         picture: Option<&String>,
     ) -> Vec<SurfaceView> {
+        let snapshot = self.keep_snapshot(look);
         let view = |surface: &vigie_banner::Surface| SurfaceView {
             visit: self.name.clone(),
             layer,
@@ -137,13 +143,62 @@ impl Tour {
             url: self.visit.url(),
             surface: surface.clone(),
             picture: picture.cloned(),
+            snapshot: snapshot.clone(),
             events: self.visit.n_events(),
         };
         look.surfaces().map(view).collect()
     }
 
-    /// Ends the visit and returns its record.
+    /// Keeps the page as it was seen, so that its surfaces can be looked for again; returns its path in the evidence.
+    fn keep_snapshot(&self, look: &Look) -> Option<String> {
+        let spool = self.context.plan.spool.as_ref()?;
+        look.surface()?;
+        let path = format!("snapshots/{}-{:05}.json", self.name.to_lowercase(), self.visit.n_events());
+        let kept = serde_json::to_vec(&look.seen.page).map_err(std::io::Error::from);
+        match kept.and_then(|bytes| spool.put(&path, &bytes)) {
+            Ok(()) => Some(path),
+            Err(error) => {
+                self.visit.gap(format!("a snapshot of the page was not kept: {error}"));
+                None
+            }
+        }
+    }
+
+    /// Asks for the certificates of origins that no visit has asked for yet.
+    async fn note_certificates(&self) {
+        let origins: BTreeSet<String> = self.visit.secure_origins();
+        for origin in origins {
+            let is_new = {
+                let mut known = self.context.certificates.lock().expect("no code panics while it holds this lock");
+                let is_new = known.len() < MOST_CERTIFICATES && !known.contains_key(&origin);
+                is_new && known.insert(origin.clone(), Vec::new()).is_none()
+            };
+            if is_new {
+                let chain = self.visit.certificates(&origin).await;
+                let mut known = self.context.certificates.lock().expect("no code panics while it holds this lock");
+                known.insert(origin, chain);
+            }
+        }
+    }
+
+    /// Ends the visit and returns its record. Where there is a spool, it is kept there too, whatever it was for.
     pub(crate) async fn finish(self) -> VisitRecord {
+        let context = Arc::clone(&self.context);
+        if context.plan.spool.is_some() {
+            self.note_certificates().await;
+        }
+        let record = self.close().await;
+        if let Some(spool) = &context.plan.spool {
+            let n = context.visits.fetch_add(1, Ordering::Relaxed);
+            let kept = serde_json::to_vec(&record).map_err(std::io::Error::from);
+            if let Err(error) = kept.and_then(|bytes| spool.put(&format!("visits/{n:04}.json"), &bytes)) {
+                context.gap(format!("the record of a visit was not kept: {error}"));
+            }
+        }
+        record
+    }
+
+    async fn close(self) -> VisitRecord {
         let started_at = self.visit.started_at();
         let options = self.visit.options().clone();
         let (events, gaps) = self.visit.close().await;

@@ -654,7 +654,16 @@ fn ck_29_a_way_back_on_every_page() {
                 play.trackers(2);
                 play.request(&url, "document");
                 let (id, mime) = ("page".to_owned(), "text/html".to_owned());
-                play.push(EventKind::Response { id, url: url.clone(), status, mime, remote: None, from_cache: false });
+                play.push(EventKind::Response {
+                    id,
+                    url: url.clone(),
+                    status,
+                    mime,
+                    remote: None,
+                    from_cache: false,
+                    protocol: String::new(),
+                    status_text: String::new(),
+                });
                 if script {
                     let asked = play.request("https://shop.test/app.js", "script") as usize;
                     play.record.events[asked].document = Some(url.clone());

@@ -56,9 +56,22 @@ pub fn view(evidence: &Evidence) -> Method {
     } else {
         "verified by the browser"
     };
+    let machine = &environment.machine;
+    let unknown = || "not known".to_owned();
+    let resolved = if machine.resolved.is_empty() { "no address".to_owned() } else { machine.resolved.join(", ") };
+    let clock = machine.clock.map_or_else(
+        || "no server stated the time".to_owned(),
+        |clock| format!("{:+.1} s, the median of what {} hosts stated (to the second)", clock.offset_s, clock.hosts),
+    );
     Method {
         facts: vec![
+            ("Observed by", machine.observed_by.clone().unwrap_or_else(unknown)),
             ("Program", environment.program.clone()),
+            ("SHA-256 of the program", machine.program_sha256.clone().unwrap_or_else(unknown)),
+            ("System", machine.system.clone().unwrap_or_else(unknown)),
+            ("Address of this machine towards the site", machine.local_address.clone().unwrap_or_else(unknown)),
+            ("The machine's resolver gave for the host", resolved),
+            ("Clocks of the servers against ours", clock),
             ("Browser", environment.browser.clone()),
             ("Further browser arguments", arguments),
             ("Certificates", certificates.to_owned()),

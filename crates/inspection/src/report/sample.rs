@@ -47,6 +47,7 @@ pub fn evidence() -> Evidence {
             locale: "en-GB".into(),
             viewport: (1366, 768),
             patience: "standard".into(),
+            machine: crate::evidence::Machine::default(),
         },
         scenarios: vec![Scenario::S0, Scenario::S1, Scenario::S2, Scenario::S3, Scenario::S4],
         first_layer: vec![view(Layer(1), &[], first_surface(), "pictures/s0-first-layer.png")],
@@ -80,6 +81,7 @@ pub fn evidence() -> Evidence {
             picture: Some("pictures/s0-390x844.png".into()),
         }],
         keyboard: Vec::new(),
+        certificates: std::collections::BTreeMap::new(),
         visits: vec![visit(Scenario::S0), visit(Scenario::S1), visit(Scenario::S2)],
         gaps: vec!["subdomains were not visited".into()],
     }
@@ -142,6 +144,7 @@ fn view(layer: Layer, via: &[&str], surface: Surface, picture: &str) -> SurfaceV
         url: "https://clips.example/".into(),
         surface,
         picture: Some(picture.into()),
+        snapshot: None,
         events: 200,
     }
 }

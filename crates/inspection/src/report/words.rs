@@ -284,6 +284,8 @@ pub fn event(kind: &EventKind) -> String {
                 (false, n) => format!("request sent with cookies {} and {n} more", names.join(", ")),
             }
         }
+        EventKind::Profile { cookies: 0, origins: 0 } => "the profile was empty".to_owned(),
+        EventKind::Profile { .. } => "the profile was not empty".to_owned(),
         EventKind::Response { url, status, .. } => format!("response {status} from {}", address(url)),
         EventKind::ResponseHeaders { .. } => "headers of a response".to_owned(),
         EventKind::Finished { encoded_bytes, .. } => format!("a response ended after {encoded_bytes} bytes"),

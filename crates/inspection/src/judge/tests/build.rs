@@ -388,6 +388,7 @@ fn view(visit: &str, layer: u8, via: &[&str], surface: Surface) -> SurfaceView {
         url: format!("https://{HOST}/"),
         surface,
         picture: Some(format!("pictures/{}-layer-{layer}.png", visit.to_lowercase())),
+        snapshot: None,
         events: 8,
     }
 }
@@ -460,6 +461,7 @@ pub(crate) fn good() -> Evidence {
             locale: "en-GB".to_owned(),
             viewport: (1366, 768),
             patience: "standard".to_owned(),
+            machine: crate::evidence::Machine::default(),
         },
         scenarios: Scenario::BY_DEFAULT.to_vec(),
         tried: tried.collect(),
@@ -473,6 +475,7 @@ pub(crate) fn good() -> Evidence {
         passive: acts.iter().map(passive).collect(),
         other_viewports: vec![phone],
         keyboard: Vec::new(),
+        certificates: std::collections::BTreeMap::new(),
         visits,
         gaps: Vec::new(),
     }
