@@ -9,6 +9,7 @@
 //! The surprise: Chromium's own defaults hide part of what sites do. It blocks third-party cookies in every profile,
 //! and it tells sites that it is headless. Both are switched off here, and both are stated in the evidence.
 
+mod age;
 pub mod error;
 mod hooks;
 pub mod input;

@@ -34,7 +34,8 @@ impl Scenario {
         [Self::S0, Self::S1, Self::S2, Self::S3, Self::S4, Self::S5, Self::S6, Self::S7, Self::S8, Self::S9];
 
     /// Those that need nothing supplied and that this build can play.
-    pub const BY_DEFAULT: [Self; 7] = [Self::S0, Self::S1, Self::S2, Self::S3, Self::S4, Self::S5, Self::S8];
+    pub const BY_DEFAULT: [Self; 9] =
+        [Self::S0, Self::S1, Self::S2, Self::S3, Self::S4, Self::S5, Self::S6, Self::S7, Self::S8];
 
     /// Returns the script in a sentence, for people.
     pub fn description(self) -> &'static str {

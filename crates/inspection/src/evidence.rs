@@ -183,6 +183,51 @@ pub struct OtherViewport {
     pub picture: Option<String>,
 }
 
+/// The site as entered by another way than its front page (S6).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Which way.
+    pub way: Way,
+    /// The address by which it was entered.
+    pub url: String,
+    /// The visit.
+    pub visit: String,
+    /// HTTP status of the page.
+    pub status: u16,
+    /// Whether a consent surface showed.
+    pub banner: bool,
+    /// The picture.
+    pub picture: Option<String>,
+}
+
+/// A way into a site.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Way {
+    /// A page to which the front page links.
+    DeepLink,
+    /// The front page with the click identifiers that advertisements add.
+    Advertisement,
+    /// Another host of the same registrable domain.
+    Subdomain,
+}
+
+/// What a profile that holds a choice met on coming back later (S7). The jar was aged and the page's clock moved on;
+/// the network's clock stayed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Return {
+    /// The choice that had been made.
+    pub choice: Choice,
+    /// Days since.
+    pub days: u32,
+    /// The visit.
+    pub visit: String,
+    /// Whether a consent surface showed again.
+    pub asked: bool,
+    /// The picture.
+    pub picture: Option<String>,
+}
+
 /// A control of the first layer, tried with the keyboard.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ByKeyboard {
@@ -265,6 +310,9 @@ pub struct Evidence {
     pub first_layer: Vec<SurfaceView>,
     /// Further layers that were opened, each once.
     pub further_layers: Vec<SurfaceView>,
+    /// Layers that came up on the way to withdrawal.
+    #[serde(default)]
+    pub withdrawal_layers: Vec<SurfaceView>,
     /// Controls of the first layer that were tried, with what they did.
     pub tried: Vec<Tried>,
     /// Least clicks to accept everything.
@@ -282,6 +330,12 @@ pub struct Evidence {
     pub passive: Vec<Passive>,
     /// The first layer on other screens.
     pub other_viewports: Vec<OtherViewport>,
+    /// Other ways in (S6).
+    #[serde(default)]
+    pub entries: Vec<Entry>,
+    /// What coming back later met (S7), in the order of choice and days.
+    #[serde(default)]
+    pub returns: Vec<Return>,
     /// Controls of the first layer that were tried with the keyboard.
     #[serde(default)]
     pub keyboard: Vec<ByKeyboard>,

@@ -9,8 +9,8 @@ use super::{
     tour::{Hindrance, Tour},
 };
 use crate::evidence::{
-    ByKeyboard, ChoicePath, Effect, Environment, Evidence, Machine, OtherViewport, Outcome, Passive, SearchBound, Site,
-    SurfaceView, Tried,
+    ByKeyboard, ChoicePath, Effect, Entry, Environment, Evidence, Machine, OtherViewport, Outcome, Passive, Return,
+    SearchBound, Site, SurfaceView, Tried, Way,
 };
 use std::{
     collections::{BTreeMap, HashSet},
@@ -44,6 +44,7 @@ struct Gathered {
     display: Option<Shown>,
     hindrance: Option<(Outcome, String)>,
     further: Vec<SurfaceView>,
+    withdrawing: Vec<SurfaceView>,
     tried: Vec<Tried>,
     accept: Option<ChoicePath>,
     refuse: Option<ChoicePath>,
@@ -52,6 +53,8 @@ struct Gathered {
     passive: Vec<Passive>,
     other_viewports: Vec<OtherViewport>,
     keyboard: Vec<ByKeyboard>,
+    entries: Vec<Entry>,
+    returns: Vec<Return>,
 }
 
 struct Shown {
@@ -142,7 +145,7 @@ async fn play(context: Arc<Context>, shared: Shared) -> Result<(), Hindrance> {
     let wants = |scenario: Scenario| context.plan.scenarios.contains(&scenario);
     // S0 is always played: everything else starts from what it saw.
     let shown = scenes::display(&context, "S0", Scenario::S0, context.plan.visit.clone()).await?;
-    let Display { record, look, views, final_url, links, .. } = shown;
+    let Display { record, look, views, final_url, links, siblings, .. } = shown;
     if !matches!(record.end, VisitEnd::Completed) {
         let mut gathered = lock(&shared);
         let why = match &record.end {
@@ -192,6 +195,11 @@ async fn play(context: Arc<Context>, shared: Shared) -> Result<(), Hindrance> {
         context.accepted.send_replace(Accepted::Never);
     }
     tasks.push(("another screen", phone(Arc::clone(&context), Arc::clone(&shared))));
+    if wants(Scenario::S6) {
+        for (way, url) in scenes::ways_in(&context.plan.url, &links, &siblings) {
+            tasks.push(("S6", enter(Arc::clone(&context), Arc::clone(&shared), way, url)));
+        }
+    }
     if wants(Scenario::S8) {
         tasks.push(("S8", signal(Arc::clone(&context), Arc::clone(&shared))));
     }
@@ -249,7 +257,7 @@ fn accept(context: Arc<Context>, shared: Shared, links: Arc<Vec<Url>>) -> Task {
         let done = walk.done.clone();
         let withdrawing = async {
             if context.plan.scenarios.contains(&Scenario::S3) {
-                withdraw(&context, &shared, done, &links).await?;
+                withdraw(&context, &shared, done.clone(), &links).await?;
             }
             Ok::<(), Hindrance>(())
         };
@@ -261,9 +269,11 @@ fn accept(context: Arc<Context>, shared: Shared, links: Arc<Vec<Url>>) -> Task {
             gathered.visits.push(record);
             walked
         };
-        let (withdrawn, walked) = tokio::join!(withdrawing, walking);
+        let coming_back = come_back(&context, &shared, Choice::Accept, &done);
+        let (withdrawn, walked, came_back) = tokio::join!(withdrawing, walking, coming_back);
         walked?;
-        withdrawn
+        withdrawn?;
+        came_back
     })
 }
 
@@ -274,6 +284,7 @@ async fn withdraw(
     links: &[Url],
 ) -> Result<(), Hindrance> {
     let found = search::seek(context, Scenario::S3, Choice::Refuse, Start::Accepted(accepted)).await?;
+    lock(shared).withdrawing.extend(found.views);
     let Some((mut walk, mut path, _)) = found.reached else { return Ok(()) };
     if let Some(sample) = walk.tour.samples.last_mut() {
         sample.moment = "after-withdrawal".to_owned();
@@ -309,13 +320,41 @@ fn refuse(context: Arc<Context>, shared: Shared, links: Arc<Vec<Url>>) -> Task {
         let found = search::seek(&context, Scenario::S1, Choice::Refuse, Start::Display).await?;
         keep_views(&shared, found.views, found.tried);
         let Some((walk, mut path, _)) = found.reached else { return Ok(()) };
-        let (record, way_back, walked) = walk_on(walk.tour, &mut path, &links).await;
-        let mut gathered = lock(&shared);
-        gathered.refuse = Some(path);
-        gathered.way_back.extend(way_back);
-        gathered.visits.push(record);
-        drop(gathered);
-        walked.map_err(Hindrance::from)
+        let done = walk.done.clone();
+        let walking = async {
+            let (record, way_back, walked) = walk_on(walk.tour, &mut path, &links).await;
+            let mut gathered = lock(&shared);
+            gathered.refuse = Some(path);
+            gathered.way_back.extend(way_back);
+            gathered.visits.push(record);
+            walked
+        };
+        let (walked, came_back) = tokio::join!(walking, come_back(&context, &shared, Choice::Refuse, &done));
+        walked?;
+        came_back
+    })
+}
+
+/// S7, where it is wanted. It has a profile of its own, so it need not wait for the walk.
+async fn come_back(context: &Arc<Context>, shared: &Shared, choice: Choice, path: &[Move]) -> Result<(), Hindrance> {
+    if !context.plan.scenarios.contains(&Scenario::S7) {
+        return Ok(());
+    }
+    let (returns, record) = scenes::come_back(context, choice, path).await?;
+    let mut gathered = lock(shared);
+    gathered.returns.extend(returns);
+    gathered.visits.push(record);
+    Ok(())
+}
+
+fn enter(context: Arc<Context>, shared: Shared, way: Way, url: Url) -> Task {
+    Box::pin(async move {
+        if let Some((entry, record)) = scenes::enter(&context, way, &url).await? {
+            let mut gathered = lock(&shared);
+            gathered.entries.push(entry);
+            gathered.visits.push(record);
+        }
+        Ok(())
     })
 }
 
@@ -414,6 +453,8 @@ fn put_together(
         None => (Outcome::Inspected, None),
     };
     let host = Url::parse(&final_url).ok().and_then(|url| url.host_str().map(str::to_owned));
+    gathered.entries.sort_by(|a, b| (a.way, &a.url).cmp(&(b.way, &b.url)));
+    gathered.returns.sort_by_key(|back| (back.choice == Choice::Accept, back.days));
     gathered.visits.sort_by(|a, b| a.name.cmp(&b.name));
     gathered.passive.sort_by_key(|passive| scenes::PASSIVE.iter().position(|act| *act == passive.act));
     let mut way_back: BTreeMap<String, Option<String>> = BTreeMap::new();
@@ -451,6 +492,7 @@ fn put_together(
         scenarios: plan.scenarios.clone(),
         first_layer: views,
         further_layers: each_once(gathered.further),
+        withdrawal_layers: each_once(gathered.withdrawing),
         tried: gathered.tried,
         accept: gathered.accept,
         refuse: gathered.refuse,
@@ -460,6 +502,8 @@ fn put_together(
         passive: gathered.passive,
         other_viewports: gathered.other_viewports,
         keyboard: gathered.keyboard,
+        entries: gathered.entries,
+        returns: gathered.returns,
         certificates: std::mem::take(
             &mut *context.certificates.lock().expect("no code panics while it holds this lock"),
         ),

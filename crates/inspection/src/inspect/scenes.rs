@@ -7,12 +7,13 @@ use super::{
     search::Walk,
     tour::{Hindrance, Tour},
 };
-use crate::evidence::{ByKeyboard, Effect, OtherViewport, Passive, SurfaceView, Tried};
+use crate::evidence::{ByKeyboard, Effect, Entry, OtherViewport, Passive, Return, SurfaceView, Tried, Way};
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use url::Url;
 use vigie_banner::{Control, Role};
 use vigie_browser::{BrowserError, VisitOptions};
-use vigie_domain::{Layer, Scenario, VisitRecord, record::VisitEnd};
+use vigie_domain::{Choice, Layer, Scenario, VisitRecord, record::VisitEnd};
+use vigie_trackers::registrable_domain;
 
 /// Internal pages visited after a choice.
 const WALK_PAGES: usize = 3;
@@ -25,6 +26,8 @@ pub(crate) struct Display {
     pub views: Vec<SurfaceView>,
     pub final_url: String,
     pub links: Vec<Url>,
+    /// Other hosts of the site to which the page links.
+    pub siblings: Vec<Url>,
 }
 
 /// S0: load, touch nothing, wait until quiet, look, sample. Also S8 and other viewports, which differ in options only.
@@ -34,7 +37,17 @@ pub(crate) async fn display(
     scenario: Scenario,
     options: VisitOptions,
 ) -> Result<Display, Hindrance> {
-    let mut tour = Tour::begin(context, name, Some(scenario), options).await?;
+    display_at(context, &context.plan.url, name, scenario, options).await
+}
+
+async fn display_at(
+    context: &Arc<Context>,
+    url: &Url,
+    name: &str,
+    scenario: Scenario,
+    options: VisitOptions,
+) -> Result<Display, Hindrance> {
+    let mut tour = Tour::begin_at(context, url, name, Some(scenario), options).await?;
     tour.settle().await?;
     let look = tour.look().await?;
     let picture = tour.picture("first-layer").await;
@@ -47,8 +60,107 @@ pub(crate) async fn display(
     let final_url = tour.visit.url();
     tour.final_url.clone_from(&final_url);
     let links = internal_links(&look, &final_url);
+    let siblings = siblings(&look, &final_url);
     let record = tour.finish().await;
-    Ok(Display { record, picture, look, views, final_url, links })
+    Ok(Display { record, picture, look, views, final_url, links, siblings })
+}
+
+/// S6: enter by another way, touch nothing, look. `None` where there is no such page.
+pub(crate) async fn enter(
+    context: &Arc<Context>,
+    way: Way,
+    url: &Url,
+) -> Result<Option<(Entry, VisitRecord)>, Hindrance> {
+    let name = match way {
+        Way::DeepLink => "S6-deep-link".to_owned(),
+        Way::Advertisement => "S6-advertisement".to_owned(),
+        Way::Subdomain => format!("S6-{}", url.host_str().unwrap_or_default()),
+    };
+    let shown = match display_at(context, url, &name, Scenario::S6, context.plan.visit.clone()).await {
+        Ok(shown) => shown,
+        Err(Hindrance::Site(_)) if way == Way::Subdomain => return Ok(None),
+        Err(hindrance) => return Err(hindrance),
+    };
+    let entry = Entry {
+        way,
+        url: url.to_string(),
+        visit: name,
+        status: shown.record.status,
+        banner: shown.look.is_asking(),
+        picture: shown.picture,
+    };
+    Ok(Some((entry, shown.record)))
+}
+
+/// Returns the ways into a site besides its address: a page further in, the address as an advertisement gives it, and
+/// other hosts of the site.
+pub(crate) fn ways_in(url: &Url, links: &[Url], siblings: &[Url]) -> Vec<(Way, Url)> {
+    let mut ways: Vec<(Way, Url)> = links.iter().take(1).map(|link| (Way::DeepLink, link.clone())).collect();
+    let mut clicked = url.clone();
+    clicked
+        .query_pairs_mut()
+        .append_pair("utm_source", "newsletter")
+        .append_pair("utm_medium", "cpc")
+        .append_pair("gclid", "EAIaIQobChMIvigieExampleClickId")
+        .append_pair("fbclid", "IwAR0vigieExampleClickId");
+    ways.push((Way::Advertisement, clicked));
+    ways.extend(siblings.iter().map(|host| (Way::Subdomain, host.clone())));
+    ways
+}
+
+/// Days after which the site is visited again in S7: a day, a month, just under six months, thirteen months.
+const AGES_DAYS: [u32; 4] = [1, 30, 175, 395];
+
+/// S7: make a choice by a path that is known, and come back later and later until the banner asks again.
+pub(crate) async fn come_back(
+    context: &Arc<Context>,
+    choice: Choice,
+    path: &[Move],
+) -> Result<(Vec<Return>, VisitRecord), Hindrance> {
+    let name = if choice == Choice::Accept { "S7-accepted" } else { "S7-refused" };
+    let mut walk = Walk::at_display(context, name, Scenario::S7).await?;
+    let made = walk.replay(path).await?;
+    let mut tour = walk.tour;
+    tour.settle().await?;
+    tour.sample("after-choice").await?;
+    let mut returns = Vec::new();
+    let mut age_days = 0;
+    for days in AGES_DAYS.into_iter().take_while(|_| made) {
+        tour.visit.age(Duration::from_hours(24 * u64::from(days - age_days))).await?;
+        age_days = days;
+        tour.visit.goto(context.plan.url.as_str(), context.load_limit()).await?;
+        tour.settle().await?;
+        let look = tour.look().await?;
+        let picture = tour.picture(&format!("after-{days}-days")).await;
+        tour.sample(&format!("after-{days}-days")).await?;
+        let asked = look.is_asking();
+        returns.push(Return { choice, days, visit: name.to_owned(), asked, picture });
+        if asked {
+            break;
+        }
+    }
+    Ok((returns, tour.finish().await))
+}
+
+/// Returns other hosts of the same registrable domain to which the page links, two at most, each at its root.
+fn siblings(look: &Look, base: &str) -> Vec<Url> {
+    let Ok(base) = Url::parse(base) else { return Vec::new() };
+    let own = base.host_str().unwrap_or_default();
+    let page = &look.seen.page;
+    let mut hosts = BTreeSet::new();
+    for id in page.ids() {
+        let node = page.node(id);
+        let Some(url) = node.attribute("href").filter(|_| node.is("a")).and_then(|href| base.join(href).ok()) else {
+            continue;
+        };
+        let Some(host) = url.host_str().filter(|host| *host != own && url.scheme() == base.scheme()) else { continue };
+        if registrable_domain(host) == registrable_domain(own)
+            && let Ok(root) = url.join("/")
+        {
+            hosts.insert(root);
+        }
+    }
+    hosts.into_iter().take(2).collect()
 }
 
 /// The first layer on another screen.

@@ -26,6 +26,7 @@ pub(crate) struct Tour {
     pub final_url: String,
     pub status: u16,
     pub end: VisitEnd,
+    requested_url: String,
     pictures: u32,
 }
 
@@ -52,6 +53,17 @@ impl Tour {
         scenario: Option<Scenario>,
         options: VisitOptions,
     ) -> Result<Self, Hindrance> {
+        Self::begin_at(context, &context.plan.url, name, scenario, options).await
+    }
+
+    /// Opens a clean profile and goes to an address of the site.
+    pub(crate) async fn begin_at(
+        context: &Arc<Context>,
+        url: &url::Url,
+        name: &str,
+        scenario: Option<Scenario>,
+        options: VisitOptions,
+    ) -> Result<Self, Hindrance> {
         context.progress.doing(name);
         let visit = context.browser.open_visit(VisitOptions { spool: context.plan.spool.clone(), ..options }).await?;
         visit.check_profile().await?;
@@ -64,9 +76,10 @@ impl Tour {
             final_url: String::new(),
             status: 0,
             end: VisitEnd::Completed,
+            requested_url: url.to_string(),
             pictures: 0,
         };
-        let opened = tour.visit.goto(context.plan.url.as_str(), context.load_limit()).await?;
+        let opened = tour.visit.goto(url.as_str(), context.load_limit()).await?;
         tour.final_url = tour.visit.url();
         tour.status = tour.visit.status().0;
         match opened {
@@ -208,7 +221,7 @@ impl Tour {
             started_at,
             viewport: options.viewport,
             locale: options.locale,
-            requested_url: self.context.plan.url.to_string(),
+            requested_url: self.requested_url,
             final_url: self.final_url,
             status: self.status,
             end: self.end,

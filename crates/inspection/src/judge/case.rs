@@ -96,10 +96,10 @@ impl<'a> Played<'a> {
     /// Returns the moments at which a visit of this scenario is sampled after what it is about.
     fn moments(&self) -> &'static [&'static str] {
         match self.record.scenario {
-            Some(Scenario::S0 | Scenario::S8) | None => &["before"],
+            Some(Scenario::S0 | Scenario::S6 | Scenario::S8) | None => &["before"],
             Some(Scenario::S1 | Scenario::S2) => &["after-choice", "after-reload", "after-walk"],
             Some(Scenario::S3) => &["after-withdrawal", "after-reload", "after-walk"],
-            Some(Scenario::S4 | Scenario::S5 | Scenario::S6 | Scenario::S7 | Scenario::S9) => &["after-choice"],
+            Some(Scenario::S4 | Scenario::S5 | Scenario::S7 | Scenario::S9) => &["after-choice"],
         }
     }
 

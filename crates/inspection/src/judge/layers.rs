@@ -308,3 +308,32 @@ pub(super) fn steps(path: &ChoicePath) -> Vec<EvidenceRef> {
     }
     shown
 }
+
+/// CK-16. Content is blocked until everything is accepted: looked at, and left to a person; a wall alone is no breach.
+pub(super) fn no_wall(case: &Case<'_>) -> Answer {
+    if !case.has_banner() {
+        return case.no_banner();
+    }
+    let blocking: Vec<_> = case.evidence.first_layer.iter().filter(|view| view.surface.blocks_page).collect();
+    if blocking.is_empty() {
+        return Answer::not_applicable("the page can be used while the banner is there");
+    }
+    if let Some(path) = &case.evidence.refuse {
+        let clicks = count(path.steps.len(), "click", "clicks");
+        return Answer::conform(format!(
+            "the page is blocked until a choice is made, and refusing ({clicks}) opens it"
+        ))
+        .showing(blocking.iter().map(|view| whole(view, "the page is blocked")))
+        .heuristic();
+    }
+    let pay = blocking.iter().flat_map(|view| &view.surface.controls).find(|control| control.role == Role::Pay);
+    let offer = pay.map_or_else(
+        || "no other way in was found".to_owned(),
+        |control| format!("the other way in is `{}`", control.label),
+    );
+    Answer::inconclusive(format!(
+        "the page is blocked until everything is accepted, and {offer}; whether that is a real alternative is for a person"
+    ))
+    .showing(blocking.iter().map(|view| whole(view, "the page is blocked")))
+    .asking(["Which alternative is offered to those who refuse, at what price, and how is it equivalent?".to_owned()])
+}

@@ -8,8 +8,8 @@
 //! quiet makes it `inconclusive`. A tracker that could not be classified is a question, never a breach.
 //!
 //! In reading order: what all tests look at (`case`) and give (`answer`); what a layer offers ([`offer`]); writes and
-//! reads (`things`); then the tests by subject: `arrival`, `layers`, [`looks`], `silence`, `words`, `refusal`,
-//! `signals`.
+//! reads (`things`); then the tests by subject: `arrival`, `layers`, [`looks`], `silence`, `words`, `durations`,
+//! `refusal`, `memory`, `signals`.
 
 mod answer;
 mod case;
@@ -18,8 +18,10 @@ pub mod offer;
 mod things;
 
 mod arrival;
+mod durations;
 mod layers;
 pub mod looks;
+mod memory;
 mod refusal;
 mod signals;
 mod silence;
@@ -87,16 +89,26 @@ fn test(rule: &Rule, case: &Case<'_>) -> Answer {
         13 => silence::untouched_is_refused(case),
         14 => silence::silence_is_no_consent(case),
         15 => silence::ignoring_is_explained(case),
+        16 => layers::no_wall(case),
         17 => words::purposes_named(case),
         18 => words::advertising_named(case),
         19 => words::parties_named(case),
+        20 => durations::durations_stated(case),
+        21 => words::told_before_choosing(case),
         22 => layers::choice_per_purpose(case),
         23 => layers::one_surface(case),
+        24 => memory::banner_on_every_way(case),
         25 => refusal::refusal_stops_writes(case),
         26 => refusal::refusal_stops_reads(case),
+        27 => memory::refusal_is_remembered(case),
+        28 => memory::same_memory(case),
         29 => refusal::way_back(case),
         30 => refusal::withdrawing_is_easy(case),
         31 => refusal::withdrawal_works(case),
+        32 => signals::withdrawal_is_passed_on(case),
+        33 => words::no_threat(case),
+        34 => memory::exempt_lifetime(case),
+        35 => memory::exempt_conditions(case),
         36 => signals::no_legitimate_interest(case),
         37 => signals::signals_agree(case),
         // A rule that the catalogue wants judged and that has no test here: a test of this module keeps that from

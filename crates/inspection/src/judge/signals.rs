@@ -169,6 +169,43 @@ pub(super) fn signals_agree(case: &Case<'_>) -> Answer {
     Answer::conform("the consent signals seen agree with the choice, and deny before it")
 }
 
+/// CK-32. After withdrawing, the signals that had granted turn to denied; else it is asked for.
+pub(super) fn withdrawal_is_passed_on(case: &Case<'_>) -> Answer {
+    if !case.has_banner() {
+        return case.no_banner();
+    }
+    let question = "How, when and with what effect is a withdrawal passed on to each partner?".to_owned();
+    let Some(s3) = case.played(Scenario::S3).filter(|played| played.choice.is_some()) else {
+        return Answer::inconclusive("no way to withdraw was found (S3)").asking([question]);
+    };
+    let all = said(&s3);
+    let (before, after): (Vec<&Said>, Vec<&Said>) = all.iter().partition(|said| Some(said.event) <= s3.choice);
+    let granted: BTreeSet<&str> = last_of_each_kind(&before)
+        .into_iter()
+        .filter(|(said, _)| grants(&before, said) == Some(true))
+        .map(|(_, name)| name)
+        .collect();
+    if granted.is_empty() {
+        return Answer::inconclusive("no consent signal was given that a withdrawal could turn").asking([question]);
+    }
+    let last = last_of_each_kind(&after);
+    let still: Vec<_> = last.iter().filter(|(said, _)| grants(&after, said) == Some(true)).collect();
+    if !still.is_empty() {
+        let names = list(still.iter().map(|(_, name)| name));
+        return Answer::breach(format!("after the withdrawal this still grants: {names}"))
+            .showing(still.iter().map(|(said, name)| shown(&s3, said, name)))
+            .asking([question]);
+    }
+    let turned: BTreeSet<&str> =
+        last.iter().filter(|(said, _)| grants(&after, said) == Some(false)).map(|(_, name)| *name).collect();
+    let silent: Vec<&&str> = granted.difference(&turned).collect();
+    if !silent.is_empty() {
+        return Answer::inconclusive(format!("after the withdrawal nothing more was said by {}", list(silent)))
+            .asking([question]);
+    }
+    Answer::conform(format!("after the withdrawal these deny: {}", list(&turned))).asking([question])
+}
+
 fn is_about_consent(signal: &Signal) -> bool {
     match signal {
         Signal::Tcf(_) | Signal::Gcs(_) | Signal::Consent(_) => true,

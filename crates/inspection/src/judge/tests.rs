@@ -80,7 +80,10 @@ fn what_a_good_site_conforms_to() {
         .filter(|finding| finding.verdict == Conform)
         .map(|finding| finding.rule.number())
         .collect();
-    assert_eq!(conform, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 17, 18, 22, 23, 25, 26, 29, 30, 31]);
+    assert_eq!(
+        conform,
+        [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 17, 18, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 33]
+    );
 }
 
 #[test]
@@ -91,7 +94,7 @@ fn a_page_without_banner_and_trackers_conforms_to_what_it_can() {
     };
     assert_eq!(of(Conform), [1, 2, 3]);
     assert_eq!(of(Breach), [0_u8; 0]);
-    assert_eq!(of(NotApplicable).len(), 24);
+    assert_eq!(of(NotApplicable).len(), 33);
 }
 
 #[test]
@@ -102,6 +105,7 @@ fn trackers_on_a_page_without_banner_are_breaches_of_the_first_two_rules() {
         let expected = match found.rule.number() {
             1 | 2 => Breach,
             3 => Conform,
+            24 | 34 | 35 => Inconclusive,
             number if Catalogue::bundled().rule(RuleId::ck(number)).not_judged.is_some() => Inconclusive,
             _ => NotApplicable,
         };
@@ -816,6 +820,146 @@ fn ck_37_signals_agree() {
         );
     };
     check(37, regional, Conform, "");
+}
+
+#[test]
+fn ck_16_a_wall_is_left_to_a_person() {
+    check(16, |_| {}, NotApplicable, "");
+    let wall = |evidence: &mut Evidence| first(evidence).blocks_page = true;
+    check(16, wall, Conform, "refusing (1 click) opens it");
+    let no_way = |evidence: &mut Evidence| {
+        wall(evidence);
+        evidence.refuse = None;
+    };
+    check(16, no_way, Inconclusive, "no other way in was found");
+    let pays = |evidence: &mut Evidence| {
+        no_way(evidence);
+        change(evidence, Role::RefuseAll, |control| control.role = Role::Pay);
+    };
+    check(16, pays, Inconclusive, "the other way in is `Reject all`");
+}
+
+#[test]
+fn ck_20_durations_are_stated_and_true() {
+    check(20, |_| {}, Inconclusive, "state no duration for");
+    let table = |text: &'static str| move |evidence: &mut Evidence| second(evidence).text = text.to_owned();
+    check(20, table("_ga Google 2 years; _fbp Meta 1 day"), Breach, "_fbp is stated to live 1 day and lives");
+    check(20, table("_ga Google 2 years; _fbp Meta 12 months"), Conform, "");
+    check(20, |evidence| put(evidence, accepted(|_| {}, |_| {})), NotApplicable, "");
+}
+
+#[test]
+fn ck_21_withdrawal_and_consequences_are_told() {
+    check(21, |_| {}, Conform, "");
+    let mute = |evidence: &mut Evidence| {
+        first(evidence).statements.consequences = None;
+        second(evidence).statements.consequences = None;
+    };
+    check(21, mute, Breach, "what follows from accepting or refusing");
+    let with_a_page = |evidence: &mut Evidence| {
+        mute(evidence);
+        change(evidence, Role::PartnerList, |control| control.role = Role::Policy);
+    };
+    check(21, with_a_page, Inconclusive, "the pages behind 12 partners were not read");
+}
+
+#[test]
+fn ck_24_the_banner_shows_on_every_way_in() {
+    check(24, |_| {}, Conform, "a deep link, an advertisement's address");
+    let silent = |evidence: &mut Evidence| evidence.entries[1].banner = false;
+    check(24, silent, Inconclusive, "entered by an advertisement's address, no banner shows");
+    let tracked = |evidence: &mut Evidence| {
+        silent(evidence);
+        put(evidence, build::entered("S6-advertisement", |play| play.trackers(7)));
+    };
+    check(24, tracked, Breach, "no banner shows, and before any choice there are 2 cookies");
+    check(24, |evidence| evidence.entries.clear(), Inconclusive, "no other way");
+}
+
+#[test]
+fn ck_27_a_refusal_is_remembered() {
+    check(27, |_| {}, Conform, "within 395 days");
+    check(27, |evidence| evidence.returns[1].asked = true, Breach, "on coming back 30 days later");
+    let late = |evidence: &mut Evidence| {
+        evidence.returns[3].asked = true;
+    };
+    check(27, late, Conform, "within 175 days");
+    check(27, |evidence| evidence.returns.clear(), Inconclusive, "");
+    let forgets = |evidence: &mut Evidence| evidence.refuse.as_mut().unwrap().proof.remembered = Some(false);
+    check(27, forgets, Breach, "on reloading");
+}
+
+#[test]
+fn ck_28_yes_and_no_are_remembered_alike() {
+    check(28, |_| {}, Conform, "");
+    check(28, |evidence| evidence.returns[1].asked = true, Breach, "those who accepted are not");
+    check(28, |evidence| evidence.refuse = None, Inconclusive, "");
+    let shorter = |evidence: &mut Evidence| {
+        let mut visit = refused(|_| {});
+        for event in &mut visit.events {
+            if let EventKind::CookieWritten { raw, .. } = &mut event.kind {
+                *raw = raw.replace("max-age=31536000", "max-age=86400");
+            }
+        }
+        put(evidence, visit);
+    };
+    check(28, shorter, Breach, "the refusal is kept 1 day (shop_choice), the acceptance 365 days");
+}
+
+#[test]
+fn ck_32_a_withdrawal_turns_the_signals() {
+    check(32, |_| {}, Inconclusive, "no consent signal was given");
+    const GRANTED: &str = r#"{"ad_storage":"granted","analytics_storage":"granted"}"#;
+    const DENIED: &str = r#"{"ad_storage":"denied","analytics_storage":"denied"}"#;
+    let said = |after: &'static str| {
+        move |evidence: &mut Evidence| {
+            let visit = withdrawn(
+                |play| play.signal("gtag-update", GRANTED),
+                |play| {
+                    if !after.is_empty() {
+                        play.signal("gtag-update", after);
+                    }
+                },
+            );
+            put(evidence, visit);
+        }
+    };
+    check(32, said(DENIED), Conform, "consent mode");
+    check(32, said(GRANTED), Breach, "still grants: consent mode");
+    check(32, said(""), Inconclusive, "nothing more was said by consent mode");
+}
+
+#[test]
+fn ck_33_no_threat_on_withdrawing() {
+    check(33, |_| {}, Conform, "");
+    let threat = |evidence: &mut Evidence| {
+        evidence.withdrawal_layers[0].surface.statements.threat = Some("you will lose".to_owned());
+    };
+    check(33, threat, Breach, "“you will lose”");
+    check(33, |evidence| evidence.withdraw = None, Inconclusive, "");
+}
+
+#[test]
+fn ck_34_and_35_an_audience_tracker_without_consent() {
+    check(34, |_| {}, NotApplicable, "");
+    check(35, |_| {}, NotApplicable, "");
+    let measured = |raw: &'static str| {
+        move |evidence: &mut Evidence| {
+            let visit = untouched(|play| {
+                play.cookie("_ga", "GA1.1.1234567890.1700000000", "https://www.google-analytics.com/analytics.js");
+                let written = play.record.events.last_mut().unwrap();
+                if let EventKind::CookieWritten { raw: known, .. } = &mut written.kind {
+                    *known = raw.to_owned();
+                }
+            });
+            put(evidence, visit);
+        }
+    };
+    let year = "_ga=GA1.1.1234567890.1700000000; path=/; domain=shop.test; max-age=31536000";
+    let two = "_ga=GA1.1.1234567890.1700000000; path=/; domain=shop.test; max-age=63072000";
+    check(34, measured(year), Inconclusive, "live 13 months at most (_ga)");
+    check(34, measured(two), Breach, "live longer than 13 months: _ga (730 days)");
+    check(35, measured(year), Inconclusive, "the other conditions need documents");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{classify::CookieFact, evidence::SurfaceView};
 use std::collections::{BTreeMap, BTreeSet};
-use vigie_banner::{Lexicon, Role, Surface};
+use vigie_banner::{Lexicon, Role, Statements, Surface};
 use vigie_domain::{Purpose, Scenario};
 use vigie_trackers::{Party, host_of, registrable_domain};
 
@@ -171,6 +171,71 @@ pub(super) fn parties_named(case: &Case<'_>) -> Answer {
         .asking(question(&missing))
 }
 
+/// CK-21. Both statements, of withdrawal and of consequences, on layer 1 or one click away.
+pub(super) fn told_before_choosing(case: &Case<'_>) -> Answer {
+    if !case.has_banner() {
+        return case.no_banner();
+    }
+    let near = case.evidence.further_layers.iter().filter(|view| view.via.len() <= 1);
+    let views: Vec<&SurfaceView> = case.evidence.first_layer.iter().chain(near).collect();
+    let said = |of: fn(&Statements) -> Option<&String>| {
+        views.iter().find_map(|view| of(&view.surface.statements).map(|words| (*view, words)))
+    };
+    let withdrawal = said(|statements| statements.withdrawal.as_ref());
+    let consequences = said(|statements| statements.consequences.as_ref().or(statements.effect_of_ignoring.as_ref()));
+    let shown = [&withdrawal, &consequences].into_iter().flatten();
+    let shown: Vec<_> = shown.map(|(view, words)| whole(view, format!("“{words}”"))).collect();
+    let missing: Vec<&str> = [
+        (withdrawal.is_none(), "that consent can be withdrawn"),
+        (consequences.is_none(), "what follows from accepting or refusing"),
+    ]
+    .into_iter()
+    .filter_map(|(is_missing, what)| is_missing.then_some(what))
+    .collect();
+    if missing.is_empty() {
+        return Answer::conform("both the right to withdraw and the consequences are told before the choice")
+            .showing(shown);
+    }
+    if !case.evidence.first_layer.iter().all(|view| language_is_known(&view.surface)) {
+        return Answer::inconclusive("the text is in a language whose words are not known here");
+    }
+    let what = missing.join(", nor ");
+    let elsewhere = case.evidence.first_layer.iter().flat_map(|view| &view.surface.controls);
+    let pages = list(elsewhere.filter(|control| control.role == Role::Policy).map(|control| &control.label));
+    if pages.is_empty() {
+        return Answer::breach(format!("neither the first layer nor one click from it says {what}")).showing(shown);
+    }
+    Answer::inconclusive(format!("the layers do not say {what}; the pages behind {pages} were not read")).showing(shown)
+}
+
+/// CK-33. No text on the way to withdrawal foretells the loss of a service.
+pub(super) fn no_threat(case: &Case<'_>) -> Answer {
+    if !case.has_banner() {
+        return case.no_banner();
+    }
+    if case.evidence.withdraw.is_none() {
+        return Answer::inconclusive("no way to withdraw was found (S3), so its words are not known");
+    }
+    let on_the_way = &case.evidence.withdrawal_layers;
+    if on_the_way.is_empty() {
+        return Answer::inconclusive("no text was seen on the way to withdrawal");
+    }
+    let threats: Vec<_> = on_the_way
+        .iter()
+        .filter_map(|view| view.surface.statements.threat.as_ref().map(|words| (view, words)))
+        .collect();
+    if let Some((_, words)) = threats.first() {
+        return Answer::breach(format!("on the way to withdrawal the text says “{words}”"))
+            .showing(threats.iter().map(|(view, words)| whole(view, format!("“{words}”"))))
+            .asking(["Which service is lost on withdrawing, and why does it need the tracker?".to_owned()]);
+    }
+    if !on_the_way.iter().all(|view| language_is_known(&view.surface)) {
+        return Answer::inconclusive("the text is in a language whose words are not known here");
+    }
+    Answer::conform("no text on the way to withdrawal foretells a loss")
+        .showing(on_the_way.iter().map(|view| whole(view, "on the way to withdrawal")))
+}
+
 /// Returns the names, in lower case, by which a text may name those behind a host: the host's own, and the first word
 /// of the platform to which the lists count its cookies.
 fn names_behind(played: &Played<'_>, host: &str) -> Vec<String> {
@@ -184,12 +249,13 @@ fn names_behind(played: &Played<'_>, host: &str) -> Vec<String> {
     let words = platforms.filter_map(|platform| platform.split_whitespace().next()).map(str::to_lowercase);
     let mut names: Vec<String> = std::iter::once(own).chain(words).filter(|name| name.len() > 3).collect();
     // Tags of one house are served from hosts that set no cookie of their own.
-    for house in ["google", "facebook", "microsoft", "adobe", "yandex"] {
-        if host.starts_with(house) {
-            names.push(house.to_owned());
-        }
-    }
+    names.extend(house_of(host).map(str::to_owned));
     names
+}
+
+/// Returns the house of which a host bears the name, where one has many hosts.
+pub(super) fn house_of(host: &str) -> Option<&'static str> {
+    ["google", "facebook", "microsoft", "adobe", "yandex"].into_iter().find(|house| host.starts_with(house))
 }
 
 /// Returns the purposes that need consent and are in use after acceptance, each with what shows it.

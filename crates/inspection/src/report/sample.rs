@@ -82,6 +82,9 @@ pub fn evidence() -> Evidence {
         }],
         keyboard: Vec::new(),
         certificates: std::collections::BTreeMap::new(),
+        withdrawal_layers: Vec::new(),
+        entries: Vec::new(),
+        returns: Vec::new(),
         visits: vec![visit(Scenario::S0), visit(Scenario::S1), visit(Scenario::S2)],
         gaps: vec!["subdomains were not visited".into()],
     }

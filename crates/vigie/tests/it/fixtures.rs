@@ -86,9 +86,7 @@ fn check(id: &str, expected: &Expected, answer: &Value) -> Result<(), String> {
 }
 
 /// Rules that this version leaves open; their truth stands in the fixtures for later.
-const NOT_JUDGED: [&str; 13] = [
-    "CK-16", "CK-20", "CK-21", "CK-24", "CK-27", "CK-28", "CK-32", "CK-33", "CK-34", "CK-35", "CK-38", "CK-39", "CK-40",
-];
+const NOT_JUDGED: [&str; 3] = ["CK-38", "CK-39", "CK-40"];
 
 /// Returns how a value of a closed set is written, from its name: `NotApplicable` as `not-applicable`.
 fn word(value: impl std::fmt::Debug) -> Value {

@@ -1,8 +1,8 @@
 //! Builds small evidence: a site that does everything well, for tests to spoil in one place each.
 
 use crate::evidence::{
-    Act, ChoicePath, Effect, Environment, Evidence, Outcome, Passive, Proof, SearchBound, Site, Step, SurfaceView,
-    Tried,
+    Act, ChoicePath, Effect, Entry, Environment, Evidence, Outcome, Passive, Proof, Return, SearchBound, Site, Step,
+    SurfaceView, Tried, Way,
 };
 use jiff::Timestamp;
 use vigie_banner::{Control, Look, Nature, Place, Role, Shape, Statements, Surface, Switch, model::NamedPurpose};
@@ -347,7 +347,11 @@ fn surface(text: &str, controls: Vec<Control>, switches: Vec<Switch>) -> Surface
             named(Purpose::Audience, "audience measurement"),
             named(Purpose::Advertising, "advertising"),
         ],
-        statements: Statements::default(),
+        statements: Statements {
+            withdrawal: Some("at any time".to_owned()),
+            consequences: Some("if you refuse".to_owned()),
+            ..Statements::default()
+        },
         confidence: 0.99,
     }
 }
@@ -410,7 +414,7 @@ pub(crate) fn path(choice: Choice, visit: &VisitRecord, moment: &str, labels: &[
     ChoicePath {
         choice,
         steps: labels.iter().enumerate().map(step).collect(),
-        proof: Proof { surface_gone: true, ..Proof::default() },
+        proof: Proof { surface_gone: true, stored: vec!["cookie shop_choice".to_owned()], ..Proof::default() },
         visit: visit.name.clone(),
     }
 }
@@ -441,8 +445,13 @@ pub(crate) fn good() -> Evidence {
         visit: format!("S5-{act}"),
         effect: if *act == "close" { Effect::Unknown } else { Effect::Nothing },
     };
+    let again = first.clone();
+    let returns = [Choice::Refuse, Choice::Accept].into_iter().flat_map(|choice| {
+        [1, 30, 175, 395].map(|days| Return { choice, days, visit: "S7".to_owned(), asked: false, picture: None })
+    });
     let mut visits = vec![s0, s1.clone(), s2.clone(), s3.clone(), saved(|_| {})];
     visits.extend(acts.iter().filter(|act| **act != "close").map(|act| ignored(act, |_| {})));
+    visits.extend(ENTRIES.iter().map(|(_, visit)| entered(visit, |_| {})));
     Evidence {
         site: Site {
             requested_url: format!("https://{HOST}/"),
@@ -476,9 +485,24 @@ pub(crate) fn good() -> Evidence {
         other_viewports: vec![phone],
         keyboard: Vec::new(),
         certificates: std::collections::BTreeMap::new(),
+        withdrawal_layers: vec![view("S3", 1, &["Cookie settings"], again)],
+        entries: ENTRIES.iter().map(|(way, visit)| entry(*way, visit)).collect(),
+        returns: returns.collect(),
         visits,
         gaps: Vec::new(),
     }
+}
+
+const ENTRIES: [(Way, &str); 2] = [(Way::DeepLink, "S6-deep-link"), (Way::Advertisement, "S6-advertisement")];
+
+fn entry(way: Way, visit: &str) -> Entry {
+    let url = format!("https://{HOST}/in");
+    Entry { way, url, visit: visit.to_owned(), status: 200, banner: true, picture: None }
+}
+
+/// A visit that enters by another way.
+pub(crate) fn entered<R>(name: &str, before: impl FnOnce(&mut Play) -> R) -> VisitRecord {
+    VisitRecord { name: name.to_owned(), scenario: Some(Scenario::S6), ..untouched(before) }
 }
 
 /// A site without a banner that stores nothing.
@@ -491,6 +515,9 @@ pub(crate) fn plain() -> Evidence {
         refuse: None,
         withdraw: None,
         way_back: Vec::new(),
+        withdrawal_layers: Vec::new(),
+        entries: Vec::new(),
+        returns: Vec::new(),
         passive: Vec::new(),
         other_viewports: Vec::new(),
         keyboard: Vec::new(),
