@@ -51,6 +51,9 @@ pub mod report;
 pub mod timestamp;
 mod verify;
 
+#[cfg(test)]
+mod tests;
+
 pub use bundle::{Bundle, ReadError, gzip};
 pub use exchange::{Body, Exchange, Outcome, Payload, Request, Response, Source};
 pub use key::{Key, KeyError};

@@ -95,3 +95,28 @@ pub(crate) fn to_bytes(document: &impl Serialize) -> Vec<u8> {
     bytes.push(b'\n');
     bytes
 }
+
+/// The first line of the list of pages.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PagesHead {
+    format: String,
+    id: String,
+    title: String,
+}
+
+impl Default for PagesHead {
+    fn default() -> Self {
+        Self { format: "json-pages-1.0".to_owned(), id: "pages".to_owned(), title: "All Pages".to_owned() }
+    }
+}
+
+/// A page that was visited, for players to offer.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Page {
+    pub(crate) id: String,
+    pub(crate) url: String,
+    pub(crate) title: String,
+    pub(crate) ts: String,
+}

@@ -9,7 +9,7 @@ use flate2::bufread::GzDecoder;
 
 use crate::{
     container::Region,
-    limits::{MAX_HEAD_BYTES, MAX_RECORD_BYTES, MAX_RECORDS, MAX_TOTAL_BYTES},
+    limits::{MAX_FIELDS, MAX_HEAD_BYTES, MAX_RECORD_BYTES, MAX_RECORDS, MAX_TOTAL_BYTES},
 };
 
 /// A record could not be read.
@@ -113,17 +113,15 @@ fn read_head(input: &mut impl BufRead) -> io::Result<Vec<u8>> {
     }
 }
 
-/// Returns the `name: value` lines of a head, or none if a line is something else.
+/// Returns the `name: value` lines of a head, or none if a line is something else, or there are too many.
 fn parse_fields(lines: &str) -> Option<Vec<(String, String)>> {
-    lines
-        .split("\r\n")
-        .take_while(|line| !line.is_empty())
-        .map(|line| {
-            let (name, value) = line.split_once(':')?;
-            let sound = crate::http::token(name) == name && !value.contains(['\r', '\n', '\0']);
-            sound.then(|| (name.to_owned(), value.trim().to_owned()))
-        })
-        .collect()
+    let field = |line: &str| {
+        let (name, value) = line.split_once(':')?;
+        let sound = crate::http::token(name) == name && !value.contains(['\r', '\n', '\0']);
+        sound.then(|| (name.to_owned(), value.trim().to_owned()))
+    };
+    let lines = || lines.split("\r\n").take_while(|line| !line.is_empty());
+    (lines().take(MAX_FIELDS + 1).count() <= MAX_FIELDS).then(|| lines().map(field).collect())?
 }
 
 /// The records of an archive, in order.

@@ -17,7 +17,6 @@ use std::{
 };
 
 use jiff::Timestamp;
-use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
 use url::Url;
@@ -28,9 +27,10 @@ use crate::{
     http,
     index::{self, Index, Line},
     key::Key,
-    limits::{MAX_HEAD_BYTES, MAX_LIST_BYTES, MAX_RECORD_BYTES, MAX_RECORDS},
+    limits::{MAX_FIELDS, MAX_HEAD_BYTES, MAX_LIST_BYTES, MAX_RECORD_BYTES, MAX_RECORDS},
     package::{
-        self, ARCHIVE, ARCHIVE_FILE, DIGEST, Digest, Expected, INDEX, PACKAGE, PAGES, Package, Resource, Signed,
+        self, ARCHIVE, ARCHIVE_FILE, DIGEST, Digest, Expected, INDEX, PACKAGE, PAGES, Package, Page, PagesHead,
+        Resource, Signed,
     },
     warc::{self, FIELDS, Head, IDENTICAL_PAYLOAD, Names, REQUEST, RESPONSE},
 };
@@ -70,14 +70,6 @@ struct Original {
     id: String,
     url: String,
     date: String,
-}
-
-#[derive(Serialize)]
-struct Page {
-    id: String,
-    url: String,
-    title: String,
-    ts: String,
 }
 
 /// A bundle that is on disk.
@@ -231,14 +223,17 @@ impl Writer {
         let url = parse(exchange.url)?;
         let shown = shorten(url.as_str());
         let request = self.request_head(exchange, &url);
-        let within = |what, bytes: usize| {
-            let limit = MAX_HEAD_BYTES as u64;
+        let within = |what, head: &[u8]| {
+            let (bytes, limit) = (head.len(), MAX_HEAD_BYTES as u64);
+            if head.iter().filter(|byte| **byte == b'\n').count() > MAX_FIELDS {
+                return Err(WriteError::TooMany { what: "headers" });
+            }
             if bytes as u64 + url.as_str().len() as u64 * 2 + 4096 <= limit {
                 return Ok(());
             }
             Err(WriteError::TooLarge { what, url: shown.clone(), bytes: bytes as u64, limit })
         };
-        within("the head of the request", request.len())?;
+        within("the head of the request", &request)?;
         let main = match exchange.outcome {
             Outcome::Failed { why } => {
                 let block = fields(&[("error", why)]);
@@ -246,7 +241,7 @@ impl Writer {
             }
             Outcome::Answered(response) => {
                 let head = response_head(&response);
-                within("the head of the response", head.len())?;
+                within("the head of the response", &head)?;
                 self.response(exchange, &url, &response, &head, &shown)?
             }
         };
@@ -680,12 +675,9 @@ fn fields(list: &[(&str, &str)]) -> Vec<u8> {
 }
 
 fn pages(list: &[Page]) -> String {
-    let mut text = "{\"format\":\"json-pages-1.0\",\"id\":\"pages\",\"title\":\"All Pages\"}\n".to_owned();
-    for page in list {
-        text += &serde_json::to_string(page).expect("strings become JSON");
-        text.push('\n');
-    }
-    text
+    let line = |json: serde_json::Result<String>| json.expect("strings become JSON") + "\n";
+    let head = line(serde_json::to_string(&PagesHead::default()));
+    list.iter().fold(head, |text, page| text + &line(serde_json::to_string(page)))
 }
 
 fn parse(address: &str) -> Result<Url, WriteError> {

@@ -73,7 +73,7 @@ pub fn rich(path: &Path) -> Finished {
     let folder = tempfile::tempdir().unwrap();
     let spooled = folder.path().join("body");
     let large: Vec<u8> =
-        (0..200_000_u32).flat_map(|number| (number.wrapping_mul(2_654_435_761) >> 16).to_le_bytes()).collect();
+        (0..20_000_u32).flat_map(|number| (number.wrapping_mul(2_654_435_761) >> 16).to_le_bytes()).collect();
     std::fs::write(&spooled, &large).unwrap();
 
     let mut writer = Writer::create(path, options(Expected::Expected)).unwrap();
