@@ -128,10 +128,8 @@ impl Bundle {
     /// [`ReadError::TooLarge`] if that is more than `limit` bytes; no more is read or held then.
     pub fn read(&self, name: &str, limit: u64) -> Result<Vec<u8>, ReadError> {
         let stored = self.member(name)?;
-        let input: Box<dyn Read> = match name.ends_with(".gz") {
-            true => Box::new(MultiGzDecoder::new(stored)),
-            false => Box::new(stored),
-        };
+        let is_compressed = Path::new(name).extension().is_some_and(|ending| ending == "gz");
+        let input: Box<dyn Read> = if is_compressed { Box::new(MultiGzDecoder::new(stored)) } else { Box::new(stored) };
         let mut bytes = Vec::new();
         let unreadable = |source| ReadError::Member { path: self.path.clone(), name: name.to_owned(), source };
         input.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(unreadable)?;

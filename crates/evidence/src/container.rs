@@ -259,7 +259,7 @@ pub(crate) fn append(
         size: u32::try_from(bytes.len()).map_err(|_| too_large("bytes than a bundle may hold"))?,
         offset: u32::try_from(end).map_err(|_| too_large("bytes than a bundle may hold"))?,
     };
-    let entries = [entries, &[added.clone()]].concat();
+    let entries = [entries, std::slice::from_ref(&added)].concat();
     let pieces = directory(&entries);
     if added.ends() + pieces.iter().map(|piece| piece.len() as u64).sum::<u64>() > MAX_BUNDLE_BYTES {
         return Err(too_large("bytes than a bundle may hold"));

@@ -67,9 +67,7 @@ pub(crate) fn key(address: &str) -> String {
     let host = without_www(host);
     let is_ip = !matches!(url.host(), Some(url::Host::Domain(_)));
     let mut key = if is_ip { host.to_owned() } else { host.rsplit('.').collect::<Vec<_>>().join(",") };
-    if let Some(port) = url.port() {
-        key += &format!(":{port}");
-    }
+    key += &port(&url);
     key += ")";
     key += url.path();
     if let Some(query) = url.query().filter(|query| !query.is_empty()) {
@@ -79,6 +77,11 @@ pub(crate) fn key(address: &str) -> String {
         key += &parts.join("&");
     }
     key
+}
+
+/// Returns `:` and the port, if it is not the one the scheme implies.
+pub(crate) fn port(url: &Url) -> String {
+    url.port().map(|port| format!(":{port}")).unwrap_or_default()
 }
 
 /// Returns the host without a leading `www.`, `www2.` and so on.

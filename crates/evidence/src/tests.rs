@@ -3,6 +3,7 @@
 use std::{
     io::{Cursor, Read as _, Write as _},
     path::Path,
+    sync::LazyLock,
 };
 
 use proptest::prelude::*;
@@ -16,8 +17,14 @@ use crate::{
     verify, warc,
 };
 
+/// One key for all tests of a run.
+static KEY: LazyLock<Key> = LazyLock::new(|| {
+    let folder = tempfile::tempdir().unwrap();
+    Key::load_or_create(&folder.path().join("key.pem")).unwrap()
+});
+
 fn key() -> Key {
-    Key::from_pem(include_str!("../tests/it/test-key.pem")).unwrap()
+    KEY.clone()
 }
 
 fn options() -> Options {
@@ -46,8 +53,11 @@ fn write(path: &Path) {
     writer.finish(&key()).unwrap();
 }
 
+/// A name, and the bytes.
+type Member = (String, Vec<u8>);
+
 /// Returns the records of the sample, each on its own and not compressed, and the other members.
-fn sample() -> (Vec<Vec<u8>>, Vec<(String, Vec<u8>)>) {
+fn sample() -> (Vec<Vec<u8>>, Vec<Member>) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("sample.wacz");
     write(&path);

@@ -173,10 +173,10 @@ impl Check<'_> {
         if digest.signed.hash != digest.hash {
             self.problem(DIGEST, "signs another hash than it names");
         }
-        if let Some(package) = package {
-            if digest.signed.created != package.created || digest.signed.software != package.software {
-                self.problem(DIGEST, format!("names another time or program than `{PACKAGE}`"));
-            }
+        if let Some(package) = package
+            && (digest.signed.created != package.created || digest.signed.software != package.software)
+        {
+            self.problem(DIGEST, format!("names another time or program than `{PACKAGE}`"));
         }
         match key::verify(&digest.signed.hash, &digest.signed.signature, &digest.signed.public_key) {
             Ok(fingerprint) => self.report.facts.signed_by = Some(fingerprint),
@@ -249,10 +249,10 @@ impl Check<'_> {
         for what in archive.problems.drain(..).take(20) {
             self.report.problems.push(Problem::new(ARCHIVE, what));
         }
-        if let Some(stored) = self.read(INDEX, MAX_LIST_BYTES)? {
-            if archive.index.into_text().as_bytes() != stored {
-                self.problem(INDEX, "is not the index of the archive");
-            }
+        if let Some(stored) = self.read(INDEX, MAX_LIST_BYTES)?
+            && archive.index.into_text().as_bytes() != stored
+        {
+            self.problem(INDEX, "is not the index of the archive");
         }
         Ok(())
     }

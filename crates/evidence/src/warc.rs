@@ -107,7 +107,7 @@ pub(crate) fn write_record(
     gz.write_all(&head.0)?;
     gz.write_all(b"\r\n")?;
     let mut sha256 = Sha256::new();
-    let mut buffer = [0; 64 * 1024];
+    let mut buffer = vec![0; 64 * 1024];
     let mut written = 0;
     loop {
         let read = block.read(&mut buffer)?;

@@ -222,10 +222,10 @@ impl Writer {
         }
         let url = parse(exchange.url)?;
         let shown = shorten(url.as_str());
-        let request = self.request_head(exchange, &url);
+        let request = request_head(exchange, &url);
         let within = |what, head: &[u8]| {
             let (bytes, limit) = (head.len(), MAX_HEAD_BYTES as u64);
-            if head.iter().filter(|byte| **byte == b'\n').count() > MAX_FIELDS {
+            if head.split(|byte| *byte == b'\n').count() > MAX_FIELDS {
                 return Err(WriteError::TooMany { what: "headers" });
             }
             if bytes as u64 + url.as_str().len() as u64 * 2 + 4096 <= limit {
@@ -384,19 +384,6 @@ impl Writer {
         self.n_records += 1;
         let sha256 = Sha256::digest(&block).into();
         warc::write_record(&mut self.container, head, FIELDS, &sha256, block.len() as u64, &block[..])
-    }
-
-    fn request_head(&self, exchange: &Exchange<'_>, url: &Url) -> Vec<u8> {
-        let target = match url.query() {
-            Some(query) => format!("{}?{query}", url.path()),
-            None => url.path().to_owned(),
-        };
-        let mut host = url.host_str().unwrap_or_default().to_owned();
-        if let Some(port) = url.port() {
-            host += &format!(":{port}");
-        }
-        let request = exchange.request;
-        http::request_head(request.method, &target, &host, request.headers, request.body.map(|body| body.len() as u64))
     }
 
     /// Archives the answer, and why its body is missing if it is.
@@ -627,7 +614,7 @@ fn check_body(body: &Body<'_>, head: &[u8], url: &str) -> Result<[u8; 32], Write
     let unreadable = |source| WriteError::Body { url: url.to_owned(), source };
     let mut input = open(body).map_err(unreadable)?;
     let (mut payload, mut block) = (Sha256::new(), Sha256::new_with_prefix(head));
-    let mut buffer = [0; 64 * 1024];
+    let mut buffer = vec![0; 64 * 1024];
     let mut bytes = 0;
     loop {
         let read = input.read(&mut buffer).map_err(unreadable)?;
@@ -651,6 +638,16 @@ fn check_body(body: &Body<'_>, head: &[u8], url: &str) -> Result<[u8; 32], Write
     Ok(block.finalize().into())
 }
 
+fn request_head(exchange: &Exchange<'_>, url: &Url) -> Vec<u8> {
+    let target = match url.query() {
+        Some(query) => format!("{}?{query}", url.path()),
+        None => url.path().to_owned(),
+    };
+    let host = url.host_str().unwrap_or_default().to_owned() + &index::port(url);
+    let request = exchange.request;
+    http::request_head(request.method, &target, &host, request.headers, request.body.map(|body| body.len() as u64))
+}
+
 fn response_head(response: &Response<'_>) -> Vec<u8> {
     let body = match response.payload {
         Payload::Kept(body) => Some(body.len),
@@ -671,7 +668,8 @@ fn content_type(headers: &[(String, String)]) -> Option<String> {
 
 /// Returns `name: value` lines.
 fn fields(list: &[(&str, &str)]) -> Vec<u8> {
-    list.iter().map(|(name, value)| format!("{name}: {}\r\n", http::value(value))).collect::<String>().into_bytes()
+    let line = |(name, value): &(&str, &str)| format!("{name}: {}\r\n", http::value(value)).into_bytes();
+    list.iter().flat_map(line).collect()
 }
 
 fn pages(list: &[Page]) -> String {

@@ -130,10 +130,10 @@ pub(crate) fn verify(
     if info.imprint != digest {
         return Err(TokenError::OtherDigest { found: warc::hex(info.imprint), expected: warc::hex(digest) });
     }
-    if let Some(nonce) = nonce {
-        if info.nonce != Some(&super::asn1::write_number(nonce)[2..]) {
-            return Err(TokenError::OtherNonce);
-        }
+    if let Some(nonce) = nonce
+        && info.nonce != Some(&super::asn1::write_number(nonce)[2..])
+    {
+        return Err(TokenError::OtherNonce);
     }
     let signer = signed.signer().ok_or(TokenError::Signature("the certificate of the signer is not in it"))?;
     signed.check(&signer)?;

@@ -10,7 +10,7 @@ use std::{
     process::Command,
 };
 
-use vigie_evidence::{Bundle, Finished, gzip};
+use vigie_evidence::{Bundle, gzip};
 
 use crate::{
     samples,
@@ -29,7 +29,7 @@ fn judge(name: &str) -> Command {
 /// Runs a program that must agree; returns what it says.
 pub fn run(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|error| {
-        panic!("{:?} did not start ({error}): run `sh scripts/setup.sh --judges`", command.get_program())
+        panic!("{} did not start ({error}): run `sh scripts/setup.sh --judges`", command.get_program().display())
     });
     let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{command:?}: {said}");
@@ -92,14 +92,15 @@ pub fn wacz_accepts(bundle: &Path) {
 #[test]
 fn py_wacz_accepts_bundles_and_refuses_changed_ones() {
     let folder = tempfile::tempdir().unwrap();
-    let samples: [(&str, fn(&Path) -> Finished); 3] =
-        [("rich", samples::rich), ("small", samples::small), ("empty", samples::empty)];
-    for (name, make) in samples {
-        let path = folder.path().join(format!("{name}.wacz"));
+    for make in [samples::rich, samples::small, samples::empty] {
+        let path = folder.path().join("sample.wacz");
         make(&path);
         wacz_accepts(&path);
+        fs::remove_file(&path).unwrap();
     }
-    let mut changed = members(&fs::read(folder.path().join("rich.wacz")).unwrap());
+    let path = folder.path().join("sample.wacz");
+    samples::rich(&path);
+    let mut changed = members(&fs::read(&path).unwrap());
     changed[4].1[0] ^= 1;
     let path = folder.path().join("changed.wacz");
     fs::write(&path, rebuild(&changed)).unwrap();

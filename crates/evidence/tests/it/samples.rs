@@ -1,8 +1,9 @@
-//! Bundles to test with, always the same: the clock and the key are given.
+//! Bundles to test with, the same each time: the clock is given, and a key is made once.
 
 use std::{
     net::{IpAddr, Ipv4Addr},
     path::{Path, PathBuf},
+    sync::LazyLock,
 };
 
 use sha2::{Digest as _, Sha256};
@@ -12,11 +13,14 @@ use vigie_evidence::{
 
 pub type Headers = Vec<(String, String)>;
 
-/// A key made for these tests, and for nothing else.
-const KEY: &str = include_str!("test-key.pem");
+/// One key for all tests of a run.
+static KEY: LazyLock<Key> = LazyLock::new(|| {
+    let folder = tempfile::tempdir().unwrap();
+    Key::load_or_create(&folder.path().join("key.pem")).unwrap()
+});
 
 pub fn key() -> Key {
-    Key::from_pem(KEY).unwrap()
+    KEY.clone()
 }
 
 pub fn headers(list: &[(&str, &str)]) -> Headers {

@@ -128,9 +128,10 @@ fn a_thousand_changed_bytes_of_a_large_bundle_are_noticed_and_named() {
     let parts = parts(&bytes);
     // By byte, nearly all would fall into the archive: half of them go to members in turn.
     let places: Vec<usize> = (0..1000)
-        .map(|turn| match turn % 2 {
-            0 => numbers.below(bytes.len()),
-            _ => {
+        .map(|turn| {
+            if turn % 2 == 0 {
+                numbers.below(bytes.len())
+            } else {
                 let part = &parts[turn / 2 % parts.len()];
                 part.begin + numbers.below(part.end - part.begin)
             }
@@ -194,9 +195,10 @@ fn members_that_changed_places_or_contents_are_named() {
                 let named = names(&problems);
                 // Without the list of members, there is nothing to compare the other with.
                 let both = [&all[first].0, &all[second].0].into_iter();
-                let both: Vec<_> = match problems.iter().any(|problem| problem.what.starts_with("is not the list")) {
-                    true => both.filter(|name| *name == "datapackage.json").collect(),
-                    false => both.collect(),
+                let both: Vec<_> = if problems.iter().any(|problem| problem.what.starts_with("is not the list")) {
+                    both.filter(|name| *name == "datapackage.json").collect()
+                } else {
+                    both.collect()
                 };
                 assert!(both.iter().all(|name| named.contains(&name.as_str())), "{both:?}: {problems:?}");
             }
