@@ -13,13 +13,16 @@ FUZZ_CASES ?= 5000
 
 export URL CHROMIUM
 
-.PHONY: help setup build inspect test format lint unit docs deny audit corpus bench fuzz clean
+.PHONY: help setup judges build inspect test format lint unit docs deny audit corpus bench fuzz clean
 
 help: ## lists what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 
 setup: ## installs a Chromium and fonts where they are missing
 	@sh scripts/setup.sh
+
+judges: ## installs the programs that check bundles independently, where they are missing
+	@sh scripts/setup.sh --judges
 
 build: setup ## builds the program: target/release/vigie
 	cargo build --release --locked -p vigie
@@ -48,7 +51,7 @@ format: ## the layout of the source
 lint: ## clippy, where a warning is an error
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 
-unit: ## all tests but the corpus; those of crates/domain/tests keep the layers and the catalogue
+unit: judges ## all tests but the corpus; those of crates/domain/tests keep the layers and the catalogue
 	cargo test --workspace --locked
 
 docs: ## the documentation of the crates, where a warning is an error
@@ -76,7 +79,7 @@ bench: setup ## measures speed
 	cargo bench --workspace --locked
 
 fuzz: ## a smoke run: every property of the pure crates, with many more cases
-	PROPTEST_CASES=$(FUZZ_CASES) cargo test --release --locked -p vigie-banner -p vigie-trackers -p vigie-inspection --lib
+	PROPTEST_CASES=$(FUZZ_CASES) cargo test --release --locked -p vigie-banner -p vigie-trackers -p vigie-inspection -p vigie-evidence --lib
 
 clean: ## removes what was built
 	cargo clean

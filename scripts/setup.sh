@@ -1,15 +1,19 @@
 #!/bin/sh
 # Installs what Vigie needs besides Rust, if it is missing: a C compiler for Rust to link with, a Chromium, and fonts
-# to draw banners with; with `--corpus`, python3 and openssl too, which serve the test corpus. Safe to run again: what
-# is there is left alone.
+# to draw banners with; with `--corpus`, python3 and openssl too, which serve the test corpus; with `--judges`, the
+# programs that check bundles independently: openssl, unzip, and warcio and py-wacz in a Python environment below
+# target/judges (or $VIGIE_JUDGES). Safe to run again: what is there is left alone.
 # Only Debian and its kin are handled. Elsewhere, and without the right to install, it says what to install and how.
 set -eu
 
 want_corpus=no
+want_judges=no
+judges=${VIGIE_JUDGES:-$(dirname "$0")/../target/judges}
 for argument in "$@"; do
     case $argument in
         --corpus) want_corpus=yes ;;
-        *) echo "setup: unknown argument \`$argument\`; expected --corpus" >&2; exit 2 ;;
+        --judges) want_judges=yes ;;
+        *) echo "setup: unknown argument \`$argument\`; expected --corpus or --judges" >&2; exit 2 ;;
     esac
 done
 
@@ -28,6 +32,26 @@ has_fonts() {
     fi
 }
 
+# Debian ships Python without what makes an environment.
+has_venv() { has python3 && python3 -c 'import venv, ensurepip' 2>/dev/null; }
+
+# Which judges there are is a file, so that newer ones replace older ones.
+the_judges="warcio==1.8.1 wacz==0.6.0"
+
+# Into an environment of its own: nothing of the system's Python is touched.
+make_judges() {
+    [ "$want_judges" = yes ] || return 0
+    [ "$(cat "$judges/.judges" 2>/dev/null)" != "$the_judges" ] || return 0
+    echo "setup: installing $the_judges in $judges" >&2
+    # shellcheck disable=SC2086
+    python3 -m venv --clear "$judges" >&2 &&
+        "$judges/bin/python" -m pip install --quiet --disable-pip-version-check $the_judges </dev/null >&2 &&
+        echo "$the_judges" >"$judges/.judges" || {
+        echo "setup: could not install $the_judges in $judges; see the messages above" >&2
+        exit 2
+    }
+}
+
 missing=
 has cc || missing="$missing gcc libc6-dev"
 has_chromium || missing="$missing chromium"
@@ -36,12 +60,17 @@ if [ "$want_corpus" = yes ]; then
     has python3 || missing="$missing python3"
     has openssl || missing="$missing openssl"
 fi
+if [ "$want_judges" = yes ]; then
+    has_venv || missing="$missing python3 python3-venv"
+    has openssl || missing="$missing openssl"
+    has unzip || missing="$missing unzip"
+fi
 
 if ! has cargo; then
     echo "setup: Rust is missing; install it from https://rustup.rs (the version is in Cargo.toml, rust-version)" >&2
     exit 2
 fi
-[ -n "$missing" ] || exit 0
+[ -n "$missing" ] || { make_judges; exit 0; }
 
 if ! has apt-get; then
     echo "setup: please install$missing with this system's package manager, or name a Chromium with CHROMIUM=PATH" >&2
@@ -68,3 +97,4 @@ install || { $as_root apt-get update -q </dev/null >&2 && install; } || {
     echo "setup: could not install$missing; see the messages above" >&2
     exit 2
 }
+make_judges

@@ -10,8 +10,9 @@ use std::{
 };
 
 /// Each room, and the rooms it may build on. Tests of any room may use `testkit` besides.
-const ROOMS: [(&str, &[&str]); 7] = [
+const ROOMS: [(&str, &[&str]); 8] = [
     ("domain", &[]),
+    ("evidence", &[]),
     ("browser", &["domain"]),
     ("banner", &["domain"]),
     ("trackers", &["domain"]),
@@ -204,6 +205,17 @@ fn clicks_are_real_input_and_the_browser_listens_on_no_port() {
                 assert!(!line.contains(".click()"), "{place}: a person's click is input at a place, not `.click()`");
                 assert!(!line.contains("remote-debugging-port"), "{place}: the browser is driven over a pipe");
             }
+        }
+    }
+}
+
+#[test]
+fn evidence_knows_neither_browsers_nor_banners() {
+    for path in files_below(&root().join("crates/evidence/src"), &["rs"]) {
+        let text = read(&path);
+        for (number, line) in code(&text) {
+            let word = ["tokio", "chromium", "banner", "cookie"].into_iter().find(|word| line.contains(word));
+            assert!(word.is_none(), "{}:{number}: bundles are of anything: `{line}`", path.display());
         }
     }
 }

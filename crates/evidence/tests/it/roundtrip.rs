@@ -1,0 +1,161 @@
+//! What is written is read again, and is whole or not there.
+
+use std::{fs, io::Read as _};
+
+use vigie_evidence::{
+    Body, Bundle, Expected, Payload, ReadError, Roots, Source, TimestampState, WriteError, Writer, read_http_head,
+    verify,
+};
+
+use crate::samples::{self, body, exchange, headers, key, options};
+
+#[test]
+fn a_bundle_is_sound_and_says_who_signed_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = samples::tree(folder.path());
+    let finished = samples::rich(&path);
+    let report = verify(&path, &Roots::default()).unwrap();
+    assert_eq!(report.problems, []);
+    assert_eq!(report.facts.signed_by, Some(key().fingerprint()));
+    assert_eq!(report.facts.created.as_deref(), Some("2026-11-22T10:15:00Z"));
+    assert_eq!(report.facts.sha256, finished.sha256);
+    assert_eq!(report.facts.timestamp, TimestampState::Pending);
+    assert_eq!(report.facts.n_records, 1 + 8 * 2 + 1, "info, request and main record of each, why a body is missing");
+}
+
+#[test]
+fn the_same_visit_gives_the_same_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = samples::rich(&folder.path().join("a.wacz"));
+    let second = samples::rich(&folder.path().join("b.wacz"));
+    assert_eq!(first.sha256, second.sha256);
+}
+
+#[test]
+fn records_hold_what_was_handed_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = samples::tree(folder.path());
+    samples::rich(&path);
+    let bundle = Bundle::open(&path).unwrap();
+    let mut records = bundle.records().unwrap();
+    let mut seen = Vec::new();
+    loop {
+        let read = records.next(|record, mut block| {
+            let is_http = record.field("Content-Type").is_some_and(|kind| kind.starts_with("application/http"));
+            let head = is_http.then(|| read_http_head(&mut block)).transpose()?;
+            let mut payload = Vec::new();
+            block.read_to_end(&mut payload)?;
+            Ok((head, payload))
+        });
+        let Some(read) = read.unwrap() else { break };
+        seen.push(read);
+    }
+    let kinds: Vec<&str> = seen.iter().map(|(record, _)| record.kind()).collect();
+    let expected = "warcinfo response request response request revisit request response request response metadata \
+                    request response request response request metadata request";
+    assert_eq!(kinds.join(" "), expected);
+
+    let (first, (head, payload)) = &seen[1];
+    assert_eq!(first.field("warc-target-uri"), Some("https://www.rich.test:8443/?b=2&a=1"));
+    assert_eq!(first.field("WARC-Date"), Some("2026-11-22T10:14:58.123456Z"));
+    assert_eq!(first.field("WARC-IP-Address"), Some("192.0.2.7"));
+    assert_eq!(payload, "<!doctype html><title>Réglages</title>".as_bytes());
+    let head = String::from_utf8(head.as_ref().unwrap().raw.clone()).unwrap();
+    assert_eq!(
+        head,
+        "HTTP/1.1 200\r\ncontent-type: text/html; charset=utf-8\r\nx-orig-content-encoding: br\r\n\
+         x-orig-content-length: 12\r\nset-cookie: _ga=GA1.1.1; Path=/\r\nset-cookie: id=2; Secure\r\n\
+         content-length: 39\r\n\r\n"
+    );
+    let request = String::from_utf8(seen[2].1.0.as_ref().unwrap().raw.clone()).unwrap();
+    assert_eq!(
+        request,
+        "GET /?b=2&a=1 HTTP/1.1\r\nHost: www.rich.test:8443\r\naccept: */*\r\ncookie: a=1; b=2\r\n\r\n"
+    );
+    assert_eq!(seen[2].0.field("WARC-Concurrent-To"), first.field("WARC-Record-ID"));
+
+    let revisit = &seen[5].0;
+    assert_eq!(revisit.field("WARC-Refers-To"), seen[3].0.field("WARC-Record-ID"));
+    assert_eq!(revisit.field("WARC-Refers-To-Target-URI"), Some("https://cdn.test/App.js?v=1"));
+    let (_, (_, why)) = &seen[16];
+    assert_eq!(why, b"error: net::ERR_CONNECTION_REFUSED\r\n");
+}
+
+#[test]
+fn members_are_read_within_bounds() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = samples::tree(folder.path());
+    samples::rich(&path);
+    let bundle = Bundle::open(&path).unwrap();
+    assert_eq!(bundle.read("vigie/evidence.json.gz", 100).unwrap(), br#"{"schema":"test/1"}"#);
+    assert!(matches!(bundle.read("vigie/evidence.json.gz", 18), Err(ReadError::TooLarge { limit: 18, .. })));
+    assert!(matches!(bundle.read("vigie/other", 18), Err(ReadError::NoMember { .. })));
+    let mut picture = Vec::new();
+    bundle.member("pictures/s0.png").unwrap().read_to_end(&mut picture).unwrap();
+    assert!(picture.starts_with(b"\x89PNG"));
+}
+
+#[test]
+fn a_bundle_is_never_replaced_and_an_unfinished_one_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = samples::tree(folder.path());
+    let unfinished = Writer::create(&path, options(Expected::Expected)).unwrap();
+    assert!(!path.exists(), "nothing bears the name before it is whole");
+    let begun: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(begun.iter().all(|name| name.to_string_lossy().starts_with('.')), "{begun:?}");
+    drop(unfinished);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+
+    let late = Writer::create(&path, options(Expected::Expected)).unwrap();
+    fs::write(&path, "somebody else's").unwrap();
+    assert!(matches!(late.finish(&key()), Err(WriteError::Exists { .. })));
+    assert!(matches!(Writer::create(&path, options(Expected::Expected)), Err(WriteError::Exists { .. })));
+    assert_eq!(fs::read_to_string(&path).unwrap(), "somebody else's");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn names_that_are_taken_or_lead_elsewhere_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = Writer::create(&samples::tree(folder.path()), options(Expected::NotExpected)).unwrap();
+    writer.member("vigie/a", &b""[..]).unwrap();
+    for name in [
+        "vigie/a",
+        "../a",
+        "/a",
+        "a",
+        "vigie/a/b",
+        "archive/x",
+        "indexes/x",
+        "pages/x",
+        "vigie/timestamp-1",
+        "datapackage.json",
+        "vigie/é",
+        "",
+    ] {
+        assert!(matches!(writer.member(name, &b""[..]), Err(WriteError::Name { .. })), "{name}");
+    }
+    writer.finish(&key()).unwrap();
+}
+
+#[test]
+fn a_body_that_is_not_what_was_received_is_refused_and_the_rest_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = samples::tree(folder.path());
+    let mut writer = Writer::create(&path, options(Expected::NotExpected)).unwrap();
+    let mut other = body(b"received");
+    other.source = Source::Bytes(b"Received");
+    let error = writer.exchange(&exchange("https://a.test/", &[], &[], Payload::Kept(other))).unwrap_err();
+    assert!(matches!(error, WriteError::BodyChanged { .. }), "{error}");
+    let missing = folder.path().join("none");
+    let missing = Body { source: Source::File(&missing), ..body(b"x") };
+    let error = writer.exchange(&exchange("https://a.test/", &[], &[], Payload::Kept(missing))).unwrap_err();
+    assert_eq!(error.to_string(), "the body of `https://a.test/` could not be read from where it was kept");
+    for url in ["data:,x", "blob:https://a.test/1", "no address", "about:blank"] {
+        assert!(matches!(writer.exchange(&exchange(url, &[], &[], Payload::None)), Err(WriteError::Url { .. })));
+    }
+    let html = headers(&[("content-type", "text/html")]);
+    writer.exchange(&exchange("https://a.test/", &[], &html, Payload::Kept(body(b"received")))).unwrap();
+    writer.finish(&key()).unwrap();
+    assert!(verify(&path, &Roots::default()).unwrap().is_sound());
+}
