@@ -16,9 +16,9 @@ const ROOMS: [(&str, &[&str]); 8] = [
     ("browser", &["domain"]),
     ("banner", &["domain"]),
     ("trackers", &["domain"]),
-    ("inspection", &["banner", "browser", "domain", "trackers"]),
+    ("inspection", &["banner", "browser", "domain", "evidence", "trackers"]),
     ("testkit", &["domain"]),
-    ("vigie", &["banner", "browser", "domain", "inspection", "testkit", "trackers"]),
+    ("vigie", &["banner", "browser", "domain", "evidence", "inspection", "testkit", "trackers"]),
 ];
 
 /// Rooms that compute and do not touch the world.

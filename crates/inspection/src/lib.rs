@@ -14,3 +14,5 @@ pub mod report;
 pub mod summary;
 
 pub mod inspect;
+
+pub mod bundle;

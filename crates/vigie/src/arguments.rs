@@ -48,8 +48,12 @@ pub enum ErrorFormat {
 pub enum Command {
     /// Visit a site and say what a yes and a no cost, what is stored and sent, and which rule each fact engages
     Inspect(InspectOptions),
-    /// Derive the findings again from kept evidence, without a browser
+    /// Derive the findings again from a bundle, without a browser
     Judge(JudgeOptions),
+    /// Check a bundle, offline: every byte, the signature, the timestamps
+    Verify(VerifyOptions),
+    /// Print the key that signs this user's bundles, made at first use
+    Key,
     /// Serve the sample platform on this machine and inspect it
     Demo(DemoOptions),
     /// Say what is missing on this machine, and how to get it
@@ -103,6 +107,9 @@ pub struct InspectOptions {
     /// Sites inspected side by side
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub jobs: u16,
+    /// Ask this time-stamping authority (RFC 3161) for a timestamp; may be repeated
+    #[arg(long, value_name = "URL")]
+    pub timestamp: Vec<String>,
     /// How visits are made.
     #[command(flatten)]
     pub visit: VisitArguments,
@@ -111,9 +118,24 @@ pub struct InspectOptions {
 /// `vigie judge`.
 #[derive(Debug, Args)]
 pub struct JudgeOptions {
-    /// The folder that an inspection was kept in
-    #[arg(value_name = "FOLDER")]
-    pub folder: PathBuf,
+    /// The bundle that an inspection left
+    #[arg(value_name = "BUNDLE")]
+    pub bundle: PathBuf,
+    /// Judge by another catalogue: a folder of rules, or `bundle` for the one that the bundle holds [default: this
+    /// program's]
+    #[arg(long, value_name = "AT")]
+    pub rules: Option<PathBuf>,
+}
+
+/// `vigie verify`.
+#[derive(Debug, Args)]
+pub struct VerifyOptions {
+    /// The bundle
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Certificates (PEM) of the timestamp authorities that are trusted
+    #[arg(long, value_name = "FILE")]
+    pub tsa_ca: Option<PathBuf>,
 }
 
 /// `vigie demo`.
@@ -159,7 +181,7 @@ fn parse_scenario(text: &str) -> Result<Scenario, String> {
     if Scenario::BY_DEFAULT.contains(&scenario) {
         Ok(scenario)
     } else {
-        Err(format!("scenario `{scenario}` cannot be played by this version; expected one of S0 to S5, or S8"))
+        Err(format!("scenario `{scenario}` cannot be played by this version; expected one of S0 to S8"))
     }
 }
 

@@ -27,5 +27,6 @@ pub async fn run(options: &DemoOptions, common: &Common) -> Result<u8, Fault> {
     if !common.quiet && !common.json {
         eprintln!("Inspecting the sample platform, a made-up site served on this machine at {ADDRESS}");
     }
-    inspect::run(&InspectOptions { urls: vec![ADDRESS.to_owned()], jobs: 1, visit }, common).await
+    inspect::run(&InspectOptions { urls: vec![ADDRESS.to_owned()], jobs: 1, timestamp: Vec::new(), visit }, common)
+        .await
 }

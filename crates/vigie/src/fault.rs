@@ -60,9 +60,37 @@ pub enum Fault {
     },
     /// Kept evidence that cannot be read.
     #[error("`{}` holds no evidence that can be judged: {why}", .path.display())]
-    #[diagnostic(code(evidence::unreadable), help("name the folder in which an inspection was kept"))]
+    #[diagnostic(
+        code(evidence::unreadable),
+        help("name a bundle that `vigie inspect` wrote, a file that ends in .wacz")
+    )]
     Evidence {
         /// Where.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The key that signs bundles cannot be had.
+    #[error("{why}")]
+    #[diagnostic(code(key::unusable), help("name another folder for the key with `--home DIR`"))]
+    Key {
+        /// What is wrong with it.
+        why: String,
+    },
+    /// No catalogue of rules.
+    #[error("`{}` holds no catalogue of rules: {why}", .at.display())]
+    #[diagnostic(code(rules::unreadable), help("name a folder with CK-01.toml to CK-40.toml, or `bundle`"))]
+    Rules {
+        /// What was named.
+        at: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// No certificates.
+    #[error("`{}` holds no certificates: {why}", .path.display())]
+    #[diagnostic(code(roots::unreadable), help("name a file of certificates in PEM"))]
+    Roots {
+        /// The file.
         path: PathBuf,
         /// What is wrong with it.
         why: String,

@@ -3,8 +3,7 @@
 use crate::{
     arguments::{Common, InspectOptions, VisitArguments},
     fault::Fault,
-    keep::{self, Kept},
-    progress,
+    keep, progress,
 };
 use std::{
     io::IsTerminal,
@@ -19,8 +18,10 @@ use tokio::{
 };
 use url::Url;
 use vigie_browser::{Browser, BrowserError, LaunchOptions, VisitOptions};
-use vigie_domain::{Scenario, Verdict};
+use vigie_domain::{Finding, Scenario, Verdict};
+use vigie_evidence::Expected;
 use vigie_inspection::{
+    bundle::Contents,
     catalogue::Catalogue,
     classify::classify,
     evidence::{Evidence, Outcome},
@@ -95,12 +96,14 @@ async fn inspect_all(
             worst = worst.max(finish(done, out, options, common)?);
         }
         let (browser, visit) = (Arc::clone(browser), options.visit.clone());
+        let mut plan = plan(url, &visit);
+        let spool = keep::spool(out)?;
+        plan.spool = Some(Arc::clone(&spool.contents));
         running.spawn(async move {
-            let plan = plan(url, &visit);
             let watcher = progress::watcher(plan.url.host_str().unwrap_or_default(), watched);
-            let observed = inspect::inspect(browser, plan, watcher).await;
+            let observed = inspect::inspect(browser, plan.clone(), watcher).await;
             drop(place);
-            observed
+            observed.map(|observed| Inspected { observed, plan, spool })
         });
     }
     while let Some(done) = running.join_next().await {
@@ -109,14 +112,21 @@ async fn inspect_all(
     Ok(worst)
 }
 
+/// An inspection that was made, with what its visits left on disk.
+struct Inspected {
+    observed: Observed,
+    plan: Plan,
+    spool: keep::TemporarySpool,
+}
+
 fn finish(
-    done: Result<Result<Observed, BrowserError>, JoinError>,
+    done: Result<Result<Inspected, BrowserError>, JoinError>,
     out: &Path,
     options: &InspectOptions,
     common: &Common,
 ) -> Result<u8, Fault> {
     match done {
-        Ok(observed) => answer(&observed?, out, options, common),
+        Ok(inspected) => answer(&inspected?, out, options, common),
         Err(error) => Err(Fault::Runtime { why: error.to_string() }),
     }
 }
@@ -146,55 +156,68 @@ fn plan(url: Url, visit: &VisitArguments) -> Plan {
 }
 
 /// Judges what was observed, keeps it, and prints the answer. Returns the exit code.
-fn answer(observed: &Observed, out: &Path, options: &InspectOptions, common: &Common) -> Result<u8, Fault> {
+fn answer(inspected: &Inspected, out: &Path, options: &InspectOptions, common: &Common) -> Result<u8, Fault> {
+    let Inspected { observed, plan, spool } = inspected;
     let evidence = &observed.evidence;
-    let mut document = judged(evidence);
-    let bytes = serde_json::to_vec(evidence).map_err(|error| Fault::Runtime { why: error.to_string() })?;
+    let Judged { mut document, findings } = judged(evidence, Catalogue::bundled());
     let name = format!("{}-{}", file_name(&evidence.site.host), evidence.started_at.strftime("%Y%m%dT%H%M%SZ"));
-    document.set_evidence(&name, &keep::sha256(&bytes));
-    let page = if options.visit.no_report {
-        None
-    } else {
+    let timestamp = if options.timestamp.is_empty() { Expected::NotExpected } else { Expected::Expected };
+    let contents = Contents { observed, spool: &spool.contents, plan, findings: &findings, timestamp };
+    let bundle = keep::bundle(out, &name, &contents, &keep::key(common)?)?;
+    let path = bundle.path.clone();
+    document.set_evidence(&path.file_name().unwrap_or_default().to_string_lossy(), &bundle.sha256);
+    let mut kept = path.clone();
+    if !options.visit.no_report {
         let pictures = |path: &str| observed.pictures.get(path).cloned();
         let made = report::render(evidence, &document, &pictures);
-        Some(made.map_err(|error| Fault::Report { host: evidence.site.host.clone(), why: error.to_string() })?)
-    };
-    let answer = serde_json::to_string(&document).map_err(|error| Fault::Runtime { why: error.to_string() })?;
-    let files = Kept {
-        name: &name,
-        evidence: &bytes,
-        answer: answer.as_bytes(),
-        report: page.as_deref(),
-        pictures: &observed.pictures,
-    };
-    let folder = keep::keep(out, &files)?;
+        let page = made.map_err(|error| Fault::Report { host: evidence.site.host.clone(), why: error.to_string() })?;
+        kept = path.with_extension("html");
+        keep::file(&kept, page.as_bytes())?;
+    }
     if common.json {
-        print_line(&answer);
+        print_line(&json_of(&document)?);
     } else if !common.quiet {
         print_line(&summary::render(&document, paint()));
-        let what = if page.is_some() { "report.html" } else { "inspection.json" };
-        print_line(&format!("Kept in {}", folder.join(what).display()));
+        print_line(&format!("Evidence {}", path.display()));
+        if kept != path {
+            print_line(&format!("Report   {}", kept.display()));
+        }
     }
     Ok(exit_code(evidence, &document))
 }
 
-/// Judges evidence that was kept earlier, and prints the answer. Returns the exit code.
-pub fn print_judgement(evidence: &Evidence, bytes: &[u8], name: &str, common: &Common) -> Result<u8, Fault> {
-    let mut document = judged(evidence);
-    document.set_evidence(name, &keep::sha256(bytes));
+/// Returns a document as one line of JSON.
+pub fn json_of(document: &impl serde::Serialize) -> Result<String, Fault> {
+    serde_json::to_string(document).map_err(|error| Fault::Runtime { why: error.to_string() })
+}
+
+/// Judges evidence that was kept earlier by a catalogue, and prints the answer. Returns the findings and the exit code.
+pub fn print_judgement(
+    evidence: &Evidence,
+    catalogue: &Catalogue,
+    name: &str,
+    sha256: &str,
+    common: &Common,
+) -> Result<(Vec<Finding>, u8), Fault> {
+    let Judged { mut document, findings } = judged(evidence, catalogue);
+    document.set_evidence(name, sha256);
     if common.json {
-        let answer = serde_json::to_string(&document).map_err(|error| Fault::Runtime { why: error.to_string() })?;
-        print_line(&answer);
+        print_line(&json_of(&document)?);
     } else if !common.quiet {
         print_line(&summary::render(&document, paint()));
     }
-    Ok(exit_code(evidence, &document))
+    Ok((findings, exit_code(evidence, &document)))
 }
 
-fn judged(evidence: &Evidence) -> wire::Inspection {
+struct Judged {
+    document: wire::Inspection,
+    findings: Vec<Finding>,
+}
+
+fn judged(evidence: &Evidence, catalogue: &Catalogue) -> Judged {
     let classified = classify(evidence, classifier());
-    let findings = judge(evidence, &classified, Catalogue::bundled());
-    wire::Inspection::new(evidence, &classified, &findings)
+    let findings = judge(evidence, &classified, catalogue);
+    Judged { document: wire::Inspection::new(evidence, &classified, &findings), findings }
 }
 
 fn exit_code(evidence: &Evidence, document: &wire::Inspection) -> u8 {
@@ -207,7 +230,7 @@ fn exit_code(evidence: &Evidence, document: &wire::Inspection) -> u8 {
 }
 
 /// Prints on standard output; whoever stopped reading does not want the rest.
-fn print_line(text: &str) {
+pub fn print_line(text: &str) {
     use std::io::Write;
     let _ = writeln!(std::io::stdout(), "{text}");
 }

@@ -1,18 +1,64 @@
-//! `vigie judge`: the same findings, from the evidence alone.
+//! `vigie judge`: the findings again, from a bundle alone.
 
 use crate::{
     arguments::{Common, JudgeOptions},
     fault::Fault,
     inspect,
+    keep::in_full,
 };
-use vigie_inspection::evidence::Evidence;
+use similar::TextDiff;
+use std::{borrow::Cow, path::Path};
+use vigie_evidence::{Bundle, Roots};
+use vigie_inspection::{bundle, catalogue::Catalogue};
 
-/// Judges kept evidence again and prints the findings.
+/// Judges a bundle again, prints the findings, and shows how they differ from those that it holds.
+///
+/// Exit code 1 where they differ, and where one is a breach.
 pub fn run(options: &JudgeOptions, common: &Common) -> Result<u8, Fault> {
-    let path = options.folder.join("evidence.json");
+    let path = &options.bundle;
     let unusable = |why: String| Fault::Evidence { path: path.clone(), why };
-    let bytes = std::fs::read(&path).map_err(|error| unusable(error.to_string()))?;
-    let evidence: Evidence = serde_json::from_slice(&bytes).map_err(|error| unusable(error.to_string()))?;
-    let name = options.folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    inspect::print_judgement(&evidence, &bytes, &name, common)
+    let opened = Bundle::open(path).map_err(|error| unusable(in_full(&error)))?;
+    let checked = opened.verify(&Roots::default()).map_err(|error| unusable(in_full(&error)))?;
+    if let Some(problem) = checked.problems.first() {
+        return Err(unusable(format!("it was changed since it was signed, {problem}; see `vigie verify`")));
+    }
+    let evidence = bundle::evidence(&opened).map_err(|error| unusable(in_full(&error)))?;
+    let held = bundle::findings(&opened).map_err(|error| unusable(in_full(&error)))?;
+    let catalogue = catalogue(options, &opened)?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let (findings, code) = inspect::print_judgement(&evidence, &catalogue, &name, &checked.facts.sha256, common)?;
+    let now = bundle::findings_bytes(&findings);
+    if now == held {
+        return Ok(code);
+    }
+    let (held, now) = (String::from_utf8_lossy(&held), String::from_utf8_lossy(&now));
+    eprintln!("vigie: the findings differ from those in `{name}`");
+    eprint!("{}", TextDiff::from_lines(&*held, &*now).unified_diff().context_radius(2).header("held", "now"));
+    Ok(code.max(1))
+}
+
+/// Returns the catalogue to judge by: this program's, that of a folder, or the bundle's own.
+fn catalogue(options: &JudgeOptions, opened: &Bundle) -> Result<Cow<'static, Catalogue>, Fault> {
+    let Some(at) = &options.rules else { return Ok(Cow::Borrowed(Catalogue::bundled())) };
+    let unusable = |why: String| Fault::Rules { at: at.clone(), why };
+    let files = if at.as_os_str() == "bundle" {
+        bundle::rules(opened).map_err(|error| unusable(in_full(&error)))?
+    } else {
+        folder(at).map_err(|error| unusable(in_full(&error)))?
+    };
+    let files = files.iter().map(|(name, text)| (name.as_str(), text.as_str()));
+    Catalogue::read(files).map(Cow::Owned).map_err(|error| unusable(error.to_string()))
+}
+
+fn folder(at: &Path) -> std::io::Result<Vec<(String, String)>> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(at)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|ending| ending == "toml") {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            files.push((name, std::fs::read_to_string(&path)?));
+        }
+    }
+    files.sort();
+    Ok(files)
 }

@@ -1,12 +1,18 @@
-//! Keeping an inspection: a folder that is there whole or not at all.
+//! Keeping an inspection: a bundle and a report, each there whole or not at all.
 //!
-//! It is written under a name that begins with a dot and renamed at the end. If we stop before that, what is left is
-//! plainly unfinished and nobody takes it for evidence.
+//! Everything is written under a name that begins with a dot and renamed at the end. If we stop before that, what is
+//! left is plainly unfinished and nobody takes it for evidence.
 
 use crate::{arguments::Common, fault::Fault};
-use sha2::{Digest, Sha256};
-use std::path::{Path, PathBuf};
-use vigie_inspection::inspect::plan::Pictures;
+use std::{
+    io::Write,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use vigie_browser::{Spool, spool::SPOOL_BYTES};
+use vigie_evidence::{Finished, Key, WriteError};
+use vigie_inspection::bundle::{self, BundleError, Contents};
 
 /// Returns the folder below which everything is kept.
 pub fn home(common: &Common) -> Result<PathBuf, Fault> {
@@ -29,76 +35,71 @@ pub fn prepare(folder: &Path) -> Result<(), Fault> {
     Ok(())
 }
 
-/// One inspection's files.
-pub struct Kept<'a> {
-    /// The folder's name.
-    pub name: &'a str,
-    /// The evidence, as JSON.
-    pub evidence: &'a [u8],
-    /// The answer, as JSON.
-    pub answer: &'a [u8],
-    /// The report, unless none is wanted.
-    pub report: Option<&'a str>,
-    /// The pictures.
-    pub pictures: &'a Pictures,
+/// Returns the key that signs bundles; makes it at first use.
+pub fn key(common: &Common) -> Result<Key, Fault> {
+    let path = home(common)?.join("signing-key.pem");
+    Key::load_or_create(&path).map_err(|error| Fault::Key { why: in_full(&error) })
 }
 
-/// Writes the files below `out` and returns their folder.
+/// A folder for what visits leave behind, gone with the value.
+pub struct TemporarySpool {
+    /// What is in it.
+    pub contents: Arc<Spool>,
+    _folder: tempfile::TempDir,
+}
+
+/// Makes a spool beside where the bundle will be, so that there is room for both or for neither.
+pub fn spool(out: &Path) -> Result<TemporarySpool, Fault> {
+    let failed = |error: std::io::Error| Fault::Unwritable { path: out.to_owned(), why: reason(&error) };
+    let folder = tempfile::Builder::new().prefix(".vigie-").tempdir_in(out).map_err(failed)?;
+    let contents = Spool::new(folder.path(), SPOOL_BYTES).map_err(failed)?;
+    Ok(TemporarySpool { contents: Arc::new(contents), _folder: folder })
+}
+
+/// Writes a bundle below `out` and returns it. A name that is taken gets a number; nothing is ever replaced.
 ///
 /// # Errors
 ///
-/// If anything cannot be written; then nothing of it is left.
-pub fn keep(out: &Path, files: &Kept<'_>) -> Result<PathBuf, Fault> {
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        move |error: std::io::Error| Fault::Unwritable { path, why: reason(&error) }
-    };
-    let unfinished = tempfile::Builder::new().prefix(".vigie-").tempdir_in(out).map_err(failed(out))?;
-    let write = |name: &str, bytes: &[u8]| {
-        let path = unfinished.path().join(name);
-        std::fs::write(&path, bytes)
-            .and_then(|()| std::fs::File::open(&path)?.sync_all())
-            .map_err(failed(&out.join(name)))
-    };
-    std::fs::create_dir(unfinished.path().join("pictures")).map_err(failed(out))?;
-    write("evidence.json", files.evidence)?;
-    write("inspection.json", files.answer)?;
-    if let Some(report) = files.report {
-        write("report.html", report.as_bytes())?;
-    }
-    for (path, png) in files.pictures {
-        write(path, png)?;
-    }
+/// If it cannot be written; then nothing of it is left.
+pub fn bundle(out: &Path, name: &str, contents: &Contents<'_>, key: &Key) -> Result<Finished, Fault> {
     for attempt in 0..1000 {
         let suffix = if attempt == 0 { String::new() } else { format!("-{attempt}") };
-        let folder = out.join(format!("{}{suffix}", files.name));
-        // A folder of that name from the same second is another inspection; it is never replaced.
-        if folder.exists() {
-            continue;
-        }
-        set_readable(unfinished.path()).map_err(failed(&folder))?;
-        match std::fs::rename(unfinished.path(), &folder) {
-            Ok(()) => return Ok(folder),
-            Err(_) if folder.exists() => {}
-            Err(error) => return Err(failed(&folder)(error)),
+        let path = out.join(format!("{name}{suffix}.wacz"));
+        match bundle::write(&path, contents, key) {
+            Ok(finished) => return Ok(finished),
+            Err(BundleError::Write(WriteError::Exists { .. })) => {}
+            Err(error) => return Err(Fault::Unwritable { path, why: in_full(&error) }),
         }
     }
-    Err(Fault::Unwritable { path: out.join(files.name), why: "a thousand inspections have that name".to_owned() })
+    Err(Fault::Unwritable { path: out.join(name), why: "a thousand inspections have that name".to_owned() })
 }
 
-/// Temporary folders are for their owner alone; a kept one is as readable as the user's other files.
-fn set_readable(folder: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755))
+/// Writes a file that is there whole or not at all.
+pub fn file(path: &Path, bytes: &[u8]) -> Result<(), Fault> {
+    let failed = |error: std::io::Error| Fault::Unwritable { path: path.to_owned(), why: reason(&error) };
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::Builder::new()
+        .prefix(".vigie-")
+        .permissions(std::fs::Permissions::from_mode(0o644))
+        .tempfile_in(folder)
+        .map_err(failed)?;
+    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
+    file.persist(path).map_err(|error| failed(error.error))?;
+    Ok(())
 }
 
-/// Returns the SHA-256 of bytes in hexadecimal.
-pub fn sha256(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+/// Returns an error with its causes, in one sentence.
+pub fn in_full(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(deeper) = cause {
+        let said = deeper.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {}", said.split(" (os error").next().unwrap_or(&said));
+        }
+        cause = deeper.source();
+    }
+    text
 }
 
 /// Returns the system's words without the number that Rust adds.
