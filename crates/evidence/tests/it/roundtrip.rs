@@ -7,6 +7,7 @@ use std::{
     process::{Command, Stdio},
 };
 
+use sha2::{Digest as _, Sha256};
 use vigie_evidence::{
     Body, Bundle, Expected, Payload, ReadError, Roots, Source, TimestampState, WriteError, Writer, read_http_head,
     verify,
@@ -197,17 +198,48 @@ fn child() {
     }
 }
 
+/// Archives and verifies a large body in a process of its own, and says how much memory that took.
+#[test]
+#[ignore = "run by the test below, which looks at its memory"]
+fn large_child() {
+    let path = std::path::PathBuf::from(std::env::var_os("VIGIE_TEST_BUNDLE").expect("told by the parent"));
+    let spooled = path.with_extension("body");
+    let len: u64 = 64 << 20;
+    fs::File::create(&spooled).unwrap().set_len(len).unwrap();
+    let mut sha256 = Sha256::new();
+    std::io::copy(&mut fs::File::open(&spooled).unwrap(), &mut sha256).unwrap();
+    let body = Body { sha256: sha256.finalize().into(), len, source: Source::File(&spooled) };
+    let mut writer = Writer::create(&path, options(Expected::NotExpected)).unwrap();
+    writer.exchange(&exchange("https://a.test/", &[], &[], Payload::Kept(body))).unwrap();
+    writer.member("vigie/large", fs::File::open(&spooled).unwrap()).unwrap();
+    writer.finish(&key()).unwrap();
+    assert!(verify(&path, &Roots::default()).unwrap().is_sound());
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    say(peak.trim().trim_end_matches(" kB"));
+}
+
+#[test]
+fn a_large_body_passes_through_and_is_not_held() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = start("large_child", &samples::tree(folder.path()), "").output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{text}");
+    let peak_kb: u64 = text.lines().find_map(|line| line.strip_prefix("child: ")).unwrap().parse().unwrap();
+    assert!(peak_kb < 40_000, "{peak_kb} kB for a body of 65536 kB");
+}
+
 fn say(what: &str) {
     // To the parent, past the harness, which keeps what tests print.
     use std::io::Write as _;
     let _ = writeln!(std::io::stderr().lock(), "child: {what}");
 }
 
-/// Runs [`child`] below a shell that sets a limit first.
-fn start(path: &Path, limit: &str) -> Command {
+/// Runs one of these below a shell that sets a limit first.
+fn start(child: &str, path: &Path, limit: &str) -> Command {
     let program = std::env::current_exe().unwrap();
     let mut command = Command::new("sh");
-    let script = format!("{limit} exec \"$0\" --ignored --exact roundtrip::child --nocapture");
+    let script = format!("{limit} exec \"$0\" --ignored --exact roundtrip::{child} --nocapture");
     command.args(["-c", &script]).arg(program).env("VIGIE_TEST_BUNDLE", path);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     command
@@ -218,7 +250,7 @@ fn a_program_that_is_killed_leaves_nothing_that_looks_like_a_bundle() {
     for (step, files) in [("begun", 1), ("archived", 1), ("added", 1)] {
         let folder = tempfile::tempdir().unwrap();
         let path = samples::tree(folder.path());
-        let mut child = start(&path, "").spawn().unwrap();
+        let mut child = start("child", &path, "").spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         assert!(lines.any(|line| line.unwrap() == format!("child: {step}")), "it gets there");
         child.kill().unwrap();
@@ -242,7 +274,7 @@ fn a_disk_that_fills_up_leaves_nothing() {
     for blocks in [1, 20, 80, 159, 165, 200, 300, 320, 400, 470, 480, 1000] {
         let folder = tempfile::tempdir().unwrap();
         let path = samples::tree(folder.path());
-        let output = start(&path, &format!("trap '' XFSZ; ulimit -f {blocks};")).output().unwrap();
+        let output = start("child", &path, &format!("trap '' XFSZ; ulimit -f {blocks};")).output().unwrap();
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success(), "{blocks}: {text}");
         let last = text.lines().filter_map(|line| line.strip_prefix("child: ")).next_back().unwrap().to_owned();

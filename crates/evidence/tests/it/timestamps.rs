@@ -25,25 +25,25 @@ use crate::{
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// An authority: a root, and a certificate for timestamps below it.
-struct Authority {
+pub struct Authority {
     folder: tempfile::TempDir,
 }
 
 /// What an authority is made of.
-struct Kind {
+pub struct Kind {
     key: &'static [&'static str],
     hash: &'static str,
     certificate_hash: &'static str,
 }
 
 const RSA: Kind = Kind { key: &["-newkey", "rsa:2048"], hash: "sha512", certificate_hash: "sha1" };
-const P256: Kind =
+pub const P256: Kind =
     Kind { key: &["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"], hash: "sha256", certificate_hash: "sha256" };
 const P384: Kind =
     Kind { key: &["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-384"], hash: "sha384", certificate_hash: "sha384" };
 
 impl Authority {
-    fn new(kind: &Kind) -> Self {
+    pub fn new(kind: &Kind) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (hash, certificate_hash) = (kind.hash, kind.certificate_hash);
         let config = format!(
@@ -71,7 +71,7 @@ impl Authority {
         run(Command::new("openssl").current_dir(self.folder.path()).args(arguments))
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
@@ -86,7 +86,7 @@ impl Authority {
     }
 
     /// Returns a token without the way over HTTP.
-    fn stamp(&self, seal: &[u8; 32]) -> Token {
+    pub fn stamp(&self, seal: &[u8; 32]) -> Token {
         Token::from_response(self.answer(&timestamp::request(seal, 7)), seal).unwrap()
     }
 }
