@@ -58,10 +58,13 @@ pub(crate) struct Resource {
 }
 
 impl Resource {
+    /// Returns what the list calls a member. Data packages want lowercase names, each once; the path is what counts.
+    pub(crate) fn name(path: &str) -> String {
+        path.to_ascii_lowercase().replace('/', "-")
+    }
+
     pub(crate) fn new(path: &str, sha256: &[u8; 32], bytes: u64) -> Self {
-        // Data packages want lowercase names without a meaning; the path is what counts.
-        let name = path.to_ascii_lowercase().replace('/', "-");
-        Self { name, path: path.to_owned(), hash: crate::warc::digest(sha256), bytes }
+        Self { name: Self::name(path), path: path.to_owned(), hash: crate::warc::digest(sha256), bytes }
     }
 }
 

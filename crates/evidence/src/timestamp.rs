@@ -17,6 +17,7 @@ pub(crate) mod token;
 use std::{
     fs::{self, File},
     io::{self, BufWriter, Write},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -191,7 +192,7 @@ fn seal_of(bundle: &Bundle, path: &Path) -> Result<[u8; 32], ReadError> {
 /// Adds a timestamp to a bundle.
 ///
 /// The file is written anew beside, made durable, and takes the place of the old one in one step; every other member
-/// keeps its bytes. Do not add two at once: the later would replace the earlier.
+/// keeps its bytes. Two programs that add one at once wait for each other.
 ///
 /// # Errors
 ///
@@ -200,7 +201,10 @@ pub fn attach(path: &Path, token: &Token) -> Result<Attached, AttachError> {
     let unwritable = |source| AttachError::Write { path: path.to_owned(), source };
     // Through a link, the bundle is replaced and not the link.
     let target = fs::canonicalize(path).map_err(|source| ReadError::File { path: path.to_owned(), source })?;
-    let bundle = Bundle::open(&target)?;
+    let bundle = open_locked(&target).map_err(|error| match error {
+        Locked::Read(error) => AttachError::Read(error),
+        Locked::Lock(source) => unwritable(source),
+    })?;
     token::verify(&token.response, &seal_of(&bundle, &target)?, None, &Roots::default())
         .map_err(|source| AttachError::Other { path: path.to_owned(), source })?;
     let number = bundle.names().filter(|name| name.starts_with(TIMESTAMP)).count() + 1;
@@ -228,4 +232,23 @@ pub fn attach(path: &Path, token: &Token) -> Result<Attached, AttachError> {
     part.persist(&target).map_err(|error| unwritable(error.error))?;
     File::open(&folder).and_then(|folder| folder.sync_all()).map_err(unwritable)?;
     Ok(Attached { member, sha256 })
+}
+
+enum Locked {
+    Read(ReadError),
+    Lock(io::Error),
+}
+
+/// Opens a bundle that nobody else adds to until it is closed.
+fn open_locked(path: &Path) -> Result<Bundle, Locked> {
+    loop {
+        let bundle = Bundle::open(path).map_err(Locked::Read)?;
+        bundle.file.lock().map_err(Locked::Lock)?;
+        // While we waited, another program may have put a new file in its place; the lock must be on that one.
+        let (held, there) = (bundle.file.metadata(), fs::metadata(path));
+        let (held, there) = (held.map_err(Locked::Lock)?, there.map_err(Locked::Lock)?);
+        if (held.dev(), held.ino()) == (there.dev(), there.ino()) {
+            return Ok(bundle);
+        }
+    }
 }

@@ -271,7 +271,7 @@ impl Writer {
 
     /// Adds a record of the caller's, such as `vigie/evidence.json.gz` or `pictures/s0-first-layer.png`.
     ///
-    /// It is stored as it is. Names have one folder and are used once; `archive`, `indexes` and `pages` are taken.
+    /// It is stored as it is. Names have one folder and are used once, whatever their case; `archive`, `indexes` and `pages` are taken.
     ///
     /// # Errors
     ///
@@ -283,7 +283,7 @@ impl Writer {
             None => Some("it is in no folder"),
             Some(("archive" | "indexes" | "pages", _)) => Some("its folder belongs to the archive"),
             Some(_) if name.starts_with(package::TIMESTAMP) => Some("such names belong to timestamps"),
-            Some(_) if !self.taken.insert(name.to_owned()) => Some("it is taken"),
+            Some(_) if !self.taken.insert(Resource::name(name)) => Some("it is taken"),
             Some(_) => None,
         };
         if let Some(why) = why {

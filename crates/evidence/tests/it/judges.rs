@@ -10,20 +10,25 @@ use std::{
     process::Command,
 };
 
-use vigie_evidence::{Bundle, gzip};
+use vigie_evidence::{Bundle, gzip, timestamp};
 
 use crate::{
     samples,
     tampering::{members, rebuild},
+    timestamps::{Authority, P256},
 };
 
 /// Returns a program of the judges' Python environment.
 fn judge(name: &str) -> Command {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let folder = std::env::var_os("VIGIE_JUDGES").map_or_else(|| root.join("target/judges"), PathBuf::from);
-    let program = folder.join("bin").join(name);
+    let program = judges().join(name);
     assert!(program.exists(), "{} is missing: run `sh scripts/setup.sh --judges`", program.display());
     Command::new(program)
+}
+
+/// Returns where the judges' programs are.
+fn judges() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    std::env::var_os("VIGIE_JUDGES").map_or_else(|| root.join("target/judges"), PathBuf::from).join("bin")
 }
 
 /// Runs a program that must agree; returns what it says.
@@ -163,4 +168,36 @@ open('text', 'w').write(signed['hash'])
     let package = extract(&bundle, "datapackage.json", folder.path());
     let said = run(Command::new("sha256sum").arg(package));
     assert_eq!(digest["hash"], format!("sha256:{}", &said[..64]));
+}
+
+#[test]
+fn the_commands_in_the_documentation_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let bundle = folder.path().join("evidence.wacz");
+    samples::rich(&bundle);
+    let authority = Authority::new(&P256);
+    timestamp::attach(&bundle, &authority.stamp(&timestamp::seal(&bundle).unwrap())).unwrap();
+    fs::copy(authority.path("ca.pem"), folder.path().join("root.pem")).unwrap();
+
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/evidence.md")).unwrap();
+    let commands = text.split("```sh\n").nth(1).and_then(|rest| rest.split("```").next()).expect("there are commands");
+    // What it would install is there already, and tests do not reach for the network.
+    let commands: Vec<&str> = commands.lines().filter(|line| !line.starts_with("pip install")).collect();
+    judge("warcio");
+    let path = format!("{}:{}", fs::canonicalize(judges()).unwrap().display(), std::env::var("PATH").unwrap());
+    let said =
+        run(Command::new("sh").current_dir(folder.path()).env("PATH", path).args(["-euc", &commands.join("\n")]));
+    for expected in [
+        "vigie/evidence.json.gz: OK",
+        "Verified OK",
+        "Verification: OK",
+        "Time stamp: ",
+        "the passed WACZ is valid",
+        "digest pass",
+        "test,rich:8443)/?a=1&b=2 ",
+        &samples::key().fingerprint()[7..],
+    ] {
+        assert!(said.contains(expected), "{expected}: {said}");
+    }
+    assert_eq!(said.matches("\"hash\": \"sha256:").count(), 2, "{said}");
 }

@@ -1,7 +1,13 @@
 //! What is written is read again, and is whole or not there.
 
-use std::{fs, io::Read as _};
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Read as _},
+    path::Path,
+    process::{Command, Stdio},
+};
 
+use sha2::{Digest as _, Sha256};
 use vigie_evidence::{
     Body, Bundle, Expected, Payload, ReadError, Roots, Source, TimestampState, WriteError, Writer, read_http_head,
     verify,
@@ -121,6 +127,8 @@ fn names_that_are_taken_or_lead_elsewhere_are_refused() {
     writer.member("vigie/a", &b""[..]).unwrap();
     for name in [
         "vigie/a",
+        "vigie/A",
+        "Vigie/a",
         "../a",
         "/a",
         "a",
@@ -158,4 +166,127 @@ fn a_body_that_is_not_what_was_received_is_refused_and_the_rest_is_kept() {
     writer.exchange(&exchange("https://a.test/", &[], &html, Payload::Kept(body(b"received")))).unwrap();
     writer.finish(&key()).unwrap();
     assert!(verify(&path, &Roots::default()).unwrap().is_sound());
+}
+
+/// What the writer is made to do in a process of its own, told where by the environment.
+#[test]
+#[ignore = "run by the tests below, which end it or let its disk fill up"]
+fn child() {
+    let path = std::env::var_os("VIGIE_TEST_BUNDLE").expect("told by the parent");
+    let mut writer = match Writer::create(path.as_ref(), options(Expected::NotExpected)) {
+        Ok(writer) => writer,
+        Err(error) => return say(&error.to_string()),
+    };
+    say("begun");
+    // Hard to compress, so that it fills what it must.
+    let large: Vec<u8> = (0..20_000_u32).flat_map(|n| (n.wrapping_mul(2_654_435_761) >> 16).to_le_bytes()).collect();
+    let answer = headers(&[("content-type", "text/plain")]);
+    if let Err(error) = writer.exchange(&exchange("https://a.test/", &[], &answer, Payload::Kept(body(&large)))) {
+        say(&error.to_string());
+        // A writer that failed half way stays so.
+        assert!(matches!(writer.finish(&key()), Err(WriteError::Broken { .. })));
+        return;
+    }
+    say("archived");
+    if let Err(error) = writer.member("pictures/a.png", &[&large[..], &large].concat()[..]) {
+        return say(&error.to_string());
+    }
+    say("added");
+    match writer.finish(&key()) {
+        Ok(_) => say("finished"),
+        Err(error) => say(&error.to_string()),
+    }
+}
+
+/// Archives and verifies a large body in a process of its own, and says how much memory that took.
+#[test]
+#[ignore = "run by the test below, which looks at its memory"]
+fn large_child() {
+    let path = std::path::PathBuf::from(std::env::var_os("VIGIE_TEST_BUNDLE").expect("told by the parent"));
+    let spooled = path.with_extension("body");
+    let len: u64 = 64 << 20;
+    fs::File::create(&spooled).unwrap().set_len(len).unwrap();
+    let mut sha256 = Sha256::new();
+    std::io::copy(&mut fs::File::open(&spooled).unwrap(), &mut sha256).unwrap();
+    let body = Body { sha256: sha256.finalize().into(), len, source: Source::File(&spooled) };
+    let mut writer = Writer::create(&path, options(Expected::NotExpected)).unwrap();
+    writer.exchange(&exchange("https://a.test/", &[], &[], Payload::Kept(body))).unwrap();
+    writer.member("vigie/large", fs::File::open(&spooled).unwrap()).unwrap();
+    writer.finish(&key()).unwrap();
+    assert!(verify(&path, &Roots::default()).unwrap().is_sound());
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    say(peak.trim().trim_end_matches(" kB"));
+}
+
+#[test]
+fn a_large_body_passes_through_and_is_not_held() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = start("large_child", &samples::tree(folder.path()), "").output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{text}");
+    let peak_kb: u64 = text.lines().find_map(|line| line.strip_prefix("child: ")).unwrap().parse().unwrap();
+    assert!(peak_kb < 40_000, "{peak_kb} kB for a body of 65536 kB");
+}
+
+fn say(what: &str) {
+    // To the parent, past the harness, which keeps what tests print.
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr().lock(), "child: {what}");
+}
+
+/// Runs one of these below a shell that sets a limit first.
+fn start(child: &str, path: &Path, limit: &str) -> Command {
+    let program = std::env::current_exe().unwrap();
+    let mut command = Command::new("sh");
+    let script = format!("{limit} exec \"$0\" --ignored --exact roundtrip::{child} --nocapture");
+    command.args(["-c", &script]).arg(program).env("VIGIE_TEST_BUNDLE", path);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command
+}
+
+#[test]
+fn a_program_that_is_killed_leaves_nothing_that_looks_like_a_bundle() {
+    for (step, files) in [("begun", 1), ("archived", 1), ("added", 1)] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = samples::tree(folder.path());
+        let mut child = start("child", &path, "").spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        assert!(lines.any(|line| line.unwrap() == format!("child: {step}")), "it gets there");
+        child.kill().unwrap();
+        let ended = child.wait().unwrap();
+        let names: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|it| it.unwrap().file_name()).collect();
+        // The child does not wait to be killed; what it finished before that is whole.
+        if path.exists() {
+            assert!(verify(&path, &Roots::default()).unwrap().is_sound(), "{step}");
+        } else if !ended.success() {
+            assert_eq!(names.len(), files, "{step}: {names:?}");
+            assert!(names[0].to_string_lossy().starts_with('.'), "{step}: {names:?}");
+            assert!(!verify(&folder.path().join(&names[0]), &Roots::default()).unwrap().is_sound());
+        }
+    }
+}
+
+#[test]
+fn a_disk_that_fills_up_leaves_nothing() {
+    let mut said = std::collections::BTreeSet::new();
+    // In blocks of 512 bytes, of which one is enough for the key. The archive has some 83 kB, the picture 160 kB, and both are in the bundle.
+    for blocks in [1, 20, 80, 159, 165, 200, 300, 320, 400, 470, 480, 1000] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = samples::tree(folder.path());
+        let output = start("child", &path, &format!("trap '' XFSZ; ulimit -f {blocks};")).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{blocks}: {text}");
+        let last = text.lines().filter_map(|line| line.strip_prefix("child: ")).next_back().unwrap().to_owned();
+        if last == "finished" {
+            assert!(verify(&path, &Roots::default()).unwrap().is_sound());
+        } else {
+            assert!(last.ends_with("sample.wacz` could not be written"), "{blocks}: {last}");
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "{blocks}");
+        }
+        said.insert(
+            text.lines().filter_map(|line| line.strip_prefix("child: ")).take_while(|line| !line.contains('`')).count(),
+        );
+    }
+    assert_eq!(said.into_iter().collect::<Vec<_>>(), [1, 2, 3, 4], "it failed at each step, and in the end it did not");
 }

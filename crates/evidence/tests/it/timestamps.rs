@@ -25,25 +25,25 @@ use crate::{
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// An authority: a root, and a certificate for timestamps below it.
-struct Authority {
+pub struct Authority {
     folder: tempfile::TempDir,
 }
 
 /// What an authority is made of.
-struct Kind {
+pub struct Kind {
     key: &'static [&'static str],
     hash: &'static str,
     certificate_hash: &'static str,
 }
 
 const RSA: Kind = Kind { key: &["-newkey", "rsa:2048"], hash: "sha512", certificate_hash: "sha1" };
-const P256: Kind =
+pub const P256: Kind =
     Kind { key: &["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"], hash: "sha256", certificate_hash: "sha256" };
 const P384: Kind =
     Kind { key: &["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-384"], hash: "sha384", certificate_hash: "sha384" };
 
 impl Authority {
-    fn new(kind: &Kind) -> Self {
+    pub fn new(kind: &Kind) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (hash, certificate_hash) = (kind.hash, kind.certificate_hash);
         let config = format!(
@@ -71,7 +71,7 @@ impl Authority {
         run(Command::new("openssl").current_dir(self.folder.path()).args(arguments))
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
@@ -85,8 +85,72 @@ impl Authority {
         fs::read(self.path("answer")).unwrap()
     }
 
+    /// Returns what a token of this seal says, without its signature.
+    fn info(&self, seal: &[u8; 32]) -> Vec<u8> {
+        self.answer(&timestamp::request(seal, 7));
+        self.openssl(&["ts", "-reply", "-in", "answer", "-token_out", "-out", "token"]);
+        self.openssl(&["cms", "-verify", "-noverify", "-binary", "-inform", "DER", "-in", "token", "-out", "info"]);
+        fs::read(self.path("info")).unwrap()
+    }
+
+    /// Makes another certificate below the root, for the same key.
+    fn certificate(&self, name: &str, extensions: &str) {
+        let config = fs::read_to_string(self.path("tsa.cnf")).unwrap();
+        fs::write(self.path("other.cnf"), format!("{config}[other]\n{extensions}\n")).unwrap();
+        let (pem, subject) = (format!("{name}.pem"), format!("/CN={name}"));
+        self.openssl(&[
+            "req",
+            "-x509",
+            "-config",
+            "other.cnf",
+            "-extensions",
+            "other",
+            "-days",
+            "2",
+            "-key",
+            "tsa.key",
+            "-subj",
+            &subject,
+            "-CA",
+            "ca.pem",
+            "-CAkey",
+            "ca.key",
+            "-out",
+            &pem,
+        ]);
+    }
+
+    /// Signs what a token says, with options of `openssl cms`; returns an answer that grants it.
+    fn sign(&self, info: &[u8], certificate: &str, more: &[&str]) -> Vec<u8> {
+        fs::write(self.path("info"), info).unwrap();
+        let signer = format!("{certificate}.pem");
+        let sign = [
+            "cms",
+            "-sign",
+            "-binary",
+            "-nodetach",
+            "-nosmimecap",
+            "-outform",
+            "DER",
+            "-in",
+            "info",
+            "-out",
+            "signed",
+            "-econtent_type",
+            "1.2.840.113549.1.9.16.1.4",
+            "-inkey",
+            "tsa.key",
+            "-signer",
+            &signer,
+        ];
+        self.openssl(&[&sign[..], more].concat());
+        let token = fs::read(self.path("signed")).unwrap();
+        let length = (token.len() as u16 + 5).to_be_bytes();
+        [&[0x30, 0x82], &length[..], &[0x30, 3, 2, 1, 0], &token].concat()
+    }
+
     /// Returns a token without the way over HTTP.
-    fn stamp(&self, seal: &[u8; 32]) -> Token {
+    pub fn stamp(&self, seal: &[u8; 32]) -> Token {
         Token::from_response(self.answer(&timestamp::request(seal, 7)), seal).unwrap()
     }
 }
@@ -215,7 +279,8 @@ fn openssl_reads_the_question() {
 #[test]
 fn a_changed_token_is_refused_or_says_the_same() {
     let folder = tempfile::tempdir().unwrap();
-    let path = bundle(folder.path());
+    let path = samples::tree(folder.path());
+    samples::small(&path);
     let authority = Authority::new(&P256);
     timestamp::attach(&path, &authority.stamp(&timestamp::seal(&path).unwrap())).unwrap();
     let sound = stamps(&path, &authority.roots());
@@ -264,6 +329,74 @@ fn a_timestamp_of_another_bundle_is_refused() {
     assert_eq!(problems[0].member, "vigie/timestamp-1");
     assert!(problems[0].what.starts_with("the timestamp is of SHA-256 0707"), "{problems:?}");
     assert!(Bundle::open(&path).is_ok(), "the container is sound; what is in it is not");
+}
+
+#[test]
+fn timestamps_added_at_once_are_all_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = bundle(folder.path());
+    let authority = Authority::new(&P256);
+    let seal = timestamp::seal(&path).unwrap();
+    let token = authority.stamp(&seal);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| timestamp::attach(&path, &token).unwrap());
+        }
+    });
+    assert_eq!(stamps(&path, &authority.roots()).len(), 4);
+    for _ in 4..vigie_evidence::limits::MAX_TIMESTAMPS {
+        timestamp::attach(&path, &token).unwrap();
+    }
+    assert!(matches!(timestamp::attach(&path, &token), Err(AttachError::Full { .. })));
+}
+
+#[test]
+fn what_is_no_timestamp_although_it_is_signed_is_refused() {
+    let authority = Authority::new(&P256);
+    let seal = [7; 32];
+    let info = authority.info(&seal);
+    let sign = |info: &[u8], certificate: &str, more: &[&str]| {
+        Token::from_response(authority.sign(info, certificate, more), &seal).map_err(|error| error.to_string())
+    };
+    let check = |result: Result<Token, String>, expected: &str| {
+        let error = result.unwrap_err();
+        assert!(error.contains(expected), "{error}");
+    };
+    // Made with `openssl cms`, not `openssl ts`, so that it can be made wrong.
+    sign(&info, "tsa", &["-cades"]).unwrap();
+    authority.certificate("web", "extendedKeyUsage = serverAuth");
+    check(sign(&info, "web", &["-cades"]), "the certificate is not for timestamps");
+    authority.certificate("both", "extendedKeyUsage = critical, timeStamping, serverAuth");
+    check(sign(&info, "both", &["-cades"]), "the certificate is not for timestamps");
+    authority.certificate("any", "keyUsage = digitalSignature");
+    check(sign(&info, "any", &["-cades"]), "the certificate is not for timestamps");
+    check(sign(&info, "tsa", &[]), "what is signed does not name the certificate");
+    check(sign(&info, "tsa", &["-noattr"]), "the signed data is missing or malformed");
+    check(sign(&info, "tsa", &["-cades", "-nocerts"]), "the certificate of the signer is not in it");
+    check(sign(&info, "tsa", &["-cades", "-md", "sha1"]), "its hash is none of SHA-256, SHA-384 and SHA-512");
+    check(sign(b"no content", "tsa", &["-cades"]), "the timestamp's content is missing or malformed");
+    check(
+        Token::from_response(authority.sign(&authority.info(&[8; 32]), "tsa", &["-cades"]), &seal)
+            .map_err(|error| error.to_string()),
+        "the timestamp is of SHA-256 0808",
+    );
+    sign(&info, "tsa", &["-cades", "-keyid"]).unwrap();
+}
+
+#[test]
+fn a_certificate_must_be_valid_at_the_stated_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = bundle(folder.path());
+    let authority = Authority::new(&P384);
+    let seal = timestamp::seal(&path).unwrap();
+    let mut info = authority.info(&seal);
+    let at = info.windows(2).position(|window| window == b"20").unwrap();
+    info[at..at + 4].copy_from_slice(b"2001");
+    let token = Token::from_response(authority.sign(&info, "tsa", &["-cades", "-md", "sha384"]), &seal).unwrap();
+    timestamp::attach(&path, &token).unwrap();
+    assert_eq!(stamps(&path, &Roots::default())[0].trust, Trust::NotChecked);
+    let problems = verify(&path, &authority.roots()).unwrap().problems;
+    assert!(problems[0].what.contains("does not lead to one of the roots given"), "{problems:?}");
 }
 
 #[test]
