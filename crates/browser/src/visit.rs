@@ -227,7 +227,7 @@ impl Visit {
     ///
     /// If the page does not paint in time, or is gone.
     pub async fn picture(&self) -> Result<Picture, BrowserError> {
-        let params = json!({"format": "png", "captureBeyondViewport": false, "optimizeForSpeed": true});
+        let params = json!({"format": "png", "captureBeyondViewport": false, "optimizeForSpeed": false});
         let answer =
             self.wire.call(&self.main(), "Page.captureScreenshot", params).await.map_err(|e| self.explain(e))?;
         let png = base64::engine::general_purpose::STANDARD.decode(text(&answer["data"])).unwrap_or_default();

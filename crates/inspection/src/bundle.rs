@@ -1,10 +1,10 @@
 //! From what was observed to a bundle, and back: which member holds what.
 //!
-//! The archive holds every request and response of every visit, those of the search too. Below `vigie/` stand our own
-//! records: `evidence.json.gz` is what is judged; `findings.json` what was found, `rules/` by which catalogue;
-//! `events.jsonl.gz` every event of every visit with its wall-clock time, its address and who observed it;
-//! `visits/` the records of visits that only explored; `snapshots/` the pages in which surfaces were found;
-//! `pictures/`; `plan.json`; `not-archived.json` what could not be archived, and why.
+//! The archive holds every request and response of every visit, those of the search too. Our own records are
+//! `vigie/evidence.json.gz`, which is judged; `vigie/findings.json`, what was found, and `rules/`, by which catalogue;
+//! `vigie/events.jsonl.gz`, every event of every visit with its wall-clock time, its address and who observed it;
+//! `vigie/plan.json`, what was to be done; `visits/`, the records of visits that only explored; `snapshots/`, the pages
+//! in which surfaces were found; `pictures/`; and `vigie/not-archived.json`, what could not be archived, and why.
 //!
 //! Out of scope: the form of a bundle, its signature and its verification (`evidence`, the room).
 
@@ -32,7 +32,7 @@ pub const EVIDENCE: &str = "vigie/evidence.json.gz";
 pub const FINDINGS: &str = "vigie/findings.json";
 
 /// The folder of the rules by which they were found.
-pub const RULES: &str = "vigie/rules/";
+pub const RULES: &str = "rules/";
 
 /// The most that the evidence of one inspection may unpack to, in bytes.
 const MAX_EVIDENCE_BYTES: u64 = 1 << 30;
@@ -104,15 +104,15 @@ pub fn write(path: &Path, contents: &Contents<'_>, key: &Key) -> Result<Finished
         let is_played =
             evidence.visits.iter().any(|other| other.name == visit.name && other.started_at == visit.started_at);
         if !is_played {
-            writer.member(&format!("vigie/{name}.gz"), gzip(&bytes).as_slice())?;
+            writer.member(&format!("{name}.gz"), gzip(&bytes).as_slice())?;
         }
     }
     for name in spool.names("snapshots") {
         let bytes = spool.read(&name).map_err(BundleError::Spool)?;
-        writer.member(&format!("vigie/{name}.gz"), gzip(&bytes).as_slice())?;
+        writer.member(&format!("{name}.gz"), gzip(&bytes).as_slice())?;
     }
     for (name, png) in &observed.pictures {
-        writer.member(&format!("vigie/{name}"), png.as_slice())?;
+        writer.member(&name, png.as_slice())?;
     }
     for (name, text) in Catalogue::texts() {
         writer.member(&format!("{RULES}{name}"), text.as_bytes())?;
@@ -208,7 +208,7 @@ struct Observation<'a> {
     /// Wall-clock time: that of the visit's start, and since then a monotonic clock.
     at: String,
     /// The exact address of the document, or else of the page.
-    url: &'a str,
+    seen_at: &'a str,
     /// Who or what observed.
     by: &'a str,
     #[serde(flatten)]
@@ -222,8 +222,8 @@ fn timed(lines: &mut Lines, record: &str, visit: &VisitRecord, by: &str) {
             page = url;
         }
         let at = exchanges::wall_clock(visit, event.at_ms).strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
-        let url = event.document.as_deref().unwrap_or(page);
-        lines.push(&Observation { visit: &visit.name, record, at, url, by, event });
+        let seen_at = event.document.as_deref().unwrap_or(page);
+        lines.push(&Observation { visit: &visit.name, record, at, seen_at, by, event });
     }
 }
 

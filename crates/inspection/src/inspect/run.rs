@@ -196,8 +196,8 @@ async fn play(context: Arc<Context>, shared: Shared) -> Result<(), Hindrance> {
     }
     tasks.push(("another screen", phone(Arc::clone(&context), Arc::clone(&shared))));
     if wants(Scenario::S6) {
-        for (way, url) in scenes::ways_in(&context.plan.url, &links, &siblings) {
-            tasks.push(("S6", enter(Arc::clone(&context), Arc::clone(&shared), way, url)));
+        for (nth, (way, url)) in scenes::ways_in(&context.plan.url, &links, &siblings).into_iter().enumerate() {
+            tasks.push(("S6", enter(Arc::clone(&context), Arc::clone(&shared), way, nth, url)));
         }
     }
     if wants(Scenario::S8) {
@@ -347,9 +347,9 @@ async fn come_back(context: &Arc<Context>, shared: &Shared, choice: Choice, path
     Ok(())
 }
 
-fn enter(context: Arc<Context>, shared: Shared, way: Way, url: Url) -> Task {
+fn enter(context: Arc<Context>, shared: Shared, way: Way, nth: usize, url: Url) -> Task {
     Box::pin(async move {
-        if let Some((entry, record)) = scenes::enter(&context, way, &url).await? {
+        if let Some((entry, record)) = scenes::enter(&context, way, nth, &url).await? {
             let mut gathered = lock(&shared);
             gathered.entries.push(entry);
             gathered.visits.push(record);

@@ -69,12 +69,13 @@ async fn display_at(
 pub(crate) async fn enter(
     context: &Arc<Context>,
     way: Way,
+    nth: usize,
     url: &Url,
 ) -> Result<Option<(Entry, VisitRecord)>, Hindrance> {
     let name = match way {
         Way::DeepLink => "S6-deep-link".to_owned(),
         Way::Advertisement => "S6-advertisement".to_owned(),
-        Way::Subdomain => format!("S6-{}", url.host_str().unwrap_or_default()),
+        Way::Subdomain => format!("S6-subdomain-{nth}"),
     };
     let shown = match display_at(context, url, &name, Scenario::S6, context.plan.visit.clone()).await {
         Ok(shown) => shown,

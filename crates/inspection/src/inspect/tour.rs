@@ -133,10 +133,16 @@ impl Tour {
         }
         let picture = self.visit.picture().await.ok()?;
         self.pictures += 1;
-        let path = format!("pictures/{}-{:02}-{what}.png", self.name.to_lowercase(), self.pictures);
-        self.visit.note(EventKind::Picture { path: path.clone() });
         let mut pictures = self.context.pictures.lock().expect("no code panics while it holds this lock");
-        pictures.insert(path.clone(), picture.png);
+        // The same picture is kept once, whatever it was taken for: most pages look the same in most visits.
+        let known = pictures.iter().find(|(_, png)| **png == picture.png).map(|(path, _)| path.clone());
+        let path = known.unwrap_or_else(|| {
+            let path = format!("pictures/{}-{:02}-{what}.png", self.name.to_lowercase(), self.pictures);
+            pictures.insert(path.clone(), picture.png);
+            path
+        });
+        drop(pictures);
+        self.visit.note(EventKind::Picture { path: path.clone() });
         Some(path)
     }
 
