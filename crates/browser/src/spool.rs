@@ -60,8 +60,12 @@ impl Spool {
         if self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_err() {
             return Err(io::Error::new(io::ErrorKind::QuotaExceeded, "the spool of this inspection is full"));
         }
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder)?;
+        // One folder, never the spool's own: where that was removed, nothing is left behind by a late body.
+        if let Some(folder) = path.parent().filter(|folder| !folder.is_dir())
+            && let Err(error) = std::fs::create_dir(folder)
+            && error.kind() != io::ErrorKind::AlreadyExists
+        {
+            return Err(error);
         }
         let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
         file.write_all(bytes)?;

@@ -80,17 +80,20 @@ fn kept(world: &World) -> Result<(), String> {
     let output = world.vigie(&[]).args(&arguments).output().map_err(|error| error.to_string())?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let line = text.lines().last().unwrap_or_default();
-    let report = line.strip_prefix("Kept in ").ok_or(format!("the last line is `{line}`"))?;
+    let report = line.strip_prefix("Report   ").ok_or(format!("the last line is `{line}`"))?;
     let page = std::fs::read_to_string(report).map_err(|error| format!("{report}: {error}"))?;
     if !page.contains("two-equal-buttons.test") || page.contains("<script src") {
         return Err("the report is not about the site, or not self-contained".to_owned());
     }
-    let entries: Vec<String> = std::fs::read_dir(&out)
+    let mut entries: Vec<String> = std::fs::read_dir(&out)
         .map_err(|error| error.to_string())?
         .flatten()
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
         .collect();
-    if entries.len() == 1 && !entries[0].starts_with('.') { Ok(()) } else { Err(format!("left behind: {entries:?}")) }
+    entries.sort();
+    let ends: Vec<&str> = entries.iter().filter_map(|name| name.rsplit_once('.').map(|(_, end)| end)).collect();
+    let hidden = entries.iter().any(|name| name.starts_with('.'));
+    if ends == ["html", "wacz"] && !hidden { Ok(()) } else { Err(format!("left behind: {entries:?}")) }
 }
 
 /// Starts an inspection of a page that takes its time, and returns once its browser runs.

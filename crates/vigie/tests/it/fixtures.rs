@@ -26,12 +26,16 @@ fn url(id: &str) -> String {
 }
 
 fn answer<'a>(world: &'a World, id: &str) -> &'a Value {
-    let answers = world.fixtures.get_or_init(|| {
+    answers(world).get(&url(id)).unwrap_or(&Value::Null)
+}
+
+/// Returns the answers on all fixture sites, by address; inspects them at the first call.
+pub fn answers(world: &World) -> &BTreeMap<String, Value> {
+    world.fixtures.get_or_init(|| {
         let sites = read_all(&fixture_sites()).expect("every expected.json is readable");
         let urls: Vec<String> = sites.iter().map(|(id, _)| url(id)).collect();
         world.inspect(&urls, &["--jobs", "2", "--timeout", "150"])
-    });
-    answers.get(&url(id)).unwrap_or(&Value::Null)
+    })
 }
 
 fn check(id: &str, expected: &Expected, answer: &Value) -> Result<(), String> {

@@ -3,6 +3,7 @@
 //! All fixture sites are inspected by one process, all hostile pages by another; each site is then a test of its own,
 //! so that a failure names its site.
 
+mod bundles;
 mod command_line;
 mod fixtures;
 mod hostile;
@@ -37,6 +38,7 @@ fn main() {
     let mut trials = Vec::new();
     trials.extend(command_line::trials(&world));
     trials.extend(fixtures::trials(&world));
+    trials.extend(bundles::trials(&world));
     trials.extend(repeats::trials(&world));
     trials.extend(hostile::trials(&world));
     let conclusion = libtest_mimic::run(&arguments, trials);

@@ -1,0 +1,113 @@
+//! The bundles that the fixture sites left: unaltered, judged the same again, refused when a byte is changed, and
+//! accepted by programs nobody here wrote.
+
+use crate::{World, fixtures, trial};
+use libtest_mimic::Trial;
+use serde_json::Value;
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    sync::Arc,
+};
+
+pub fn trials(world: &Arc<World>) -> Vec<Trial> {
+    let named = |name: &str, check: fn(&World) -> Result<(), String>| trial(world, format!("bundle::{name}"), check);
+    vec![
+        named("every_bundle_is_judged_the_same_without_a_browser", judged_again),
+        named("a_changed_byte_is_named_and_nothing_is_judged", changed),
+        named("a_changed_catalogue_is_shown_as_a_difference", other_rules),
+        named("warcio_and_py_wacz_accept_bundles", accepted_by_others),
+    ]
+}
+
+/// Returns the bundles of the fixture sites that were inspected, with the answers.
+fn bundles(world: &World) -> Vec<(PathBuf, &Value)> {
+    let answers = fixtures::answers(world).values();
+    answers.filter_map(|answer| Some((world.out.path().join(answer["evidence"]["bundle"].as_str()?), answer))).collect()
+}
+
+fn one(world: &World) -> Result<PathBuf, String> {
+    bundles(world).into_iter().map(|(path, _)| path).next().ok_or_else(|| "no site left a bundle".to_owned())
+}
+
+fn judged_again(world: &World) -> Result<(), String> {
+    let bundles = bundles(world);
+    if bundles.len() < 40 {
+        return Err(format!("{} bundles were left", bundles.len()));
+    }
+    for (path, answer) in bundles {
+        let output =
+            world.vigie(&["judge", "--json"]).arg(&path).env("PATH", "").output().map_err(|e| e.to_string())?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let again: Value =
+            serde_json::from_slice(&output.stdout).map_err(|error| format!("{path:?}: {error}: {said}"))?;
+        if again["findings"] != answer["findings"] || again["evidence"] != answer["evidence"] || !said.is_empty() {
+            return Err(format!("{}: judged differently: {said}", path.display()));
+        }
+    }
+    Ok(())
+}
+
+fn changed(world: &World) -> Result<(), String> {
+    let path = one(world)?;
+    let mut bytes = std::fs::read(&path).map_err(|error| error.to_string())?;
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    let copy = world.out.path().join("changed.wacz");
+    std::fs::write(&copy, bytes).map_err(|error| error.to_string())?;
+    let copy = copy.to_string_lossy().into_owned();
+    let output = world.run(&["verify", &copy, "--json"]);
+    let report: Value = serde_json::from_slice(&output.stdout).map_err(|error| error.to_string())?;
+    if output.status.code() != Some(1) || report["problems"][0]["member"].as_str().is_none_or(str::is_empty) {
+        return Err(format!("verify: {:?} {report}", output.status.code()));
+    }
+    let output = world.run(&["judge", &copy]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let refused = output.status.code() == Some(2) && output.stdout.is_empty() && said.contains("was changed since");
+    if refused { Ok(()) } else { Err(format!("judge: {:?} {said}", output.status.code())) }
+}
+
+fn other_rules(world: &World) -> Result<(), String> {
+    let path = one(world)?;
+    let folder = world.out.path().join("rules");
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../rules");
+    std::fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
+    for entry in std::fs::read_dir(own).map_err(|error| error.to_string())?.flatten() {
+        let text = std::fs::read_to_string(entry.path()).map_err(|error| error.to_string())?;
+        let text = text.replace("Refusing costs no more than accepting", "Another title");
+        std::fs::write(folder.join(entry.file_name()), text).map_err(|error| error.to_string())?;
+    }
+    let judge = |rules: &str| {
+        let output = world.vigie(&["judge", "--quiet", "--rules", rules]).arg(&path).output();
+        output.map(|output| (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned()))
+    };
+    let (code, said) = judge(&folder.to_string_lossy()).map_err(|error| error.to_string())?;
+    let is_shown = said.contains("+    \"title\": \"Another title\"");
+    if code != Some(1) || !is_shown {
+        return Err(format!("another catalogue: {code:?} {said}"));
+    }
+    let (_, said) = judge("bundle").map_err(|error| error.to_string())?;
+    if said.is_empty() { Ok(()) } else { Err(format!("its own catalogue: {said}")) }
+}
+
+/// These live where `scripts/setup.sh --judges` puts them, which `make test` calls.
+fn accepted_by_others(world: &World) -> Result<(), String> {
+    let judges = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/judges/bin");
+    // Every sixth: each judge takes most of a second to start.
+    for (path, _) in bundles(world).into_iter().step_by(6) {
+        let archive = world.out.path().join("data.warc.gz");
+        let bytes = Command::new("unzip").arg("-p").arg(&path).arg("archive/data.warc.gz").output();
+        let bytes = bytes.map_err(|error| format!("unzip: {error}; run `scripts/setup.sh --judges`"))?.stdout;
+        std::fs::write(&archive, bytes).map_err(|error| error.to_string())?;
+        run(&judges.join("warcio"), &[Path::new("check"), &archive])?;
+        run(&judges.join("wacz"), &[Path::new("validate"), Path::new("--file"), &path])?;
+    }
+    Ok(())
+}
+
+fn run(program: &Path, arguments: &[&Path]) -> Result<(), String> {
+    let output = Command::new(program).args(arguments).output();
+    let output = output.map_err(|error| format!("{}: {error}; run `scripts/setup.sh --judges`", program.display()))?;
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    if output.status.success() { Ok(()) } else { Err(format!("{} {arguments:?}: {said}", program.display())) }
+}
