@@ -30,7 +30,7 @@ use crate::{
     http,
     index::{self, Index, Line},
     key::Key,
-    limits::{MAX_FIELDS, MAX_HEAD_BYTES, MAX_LIST_BYTES, MAX_RECORDS},
+    limits::{MAX_FIELDS, MAX_HEAD_BYTES, MAX_LIST_BYTES, MAX_RECORDS, MAX_TOTAL_BYTES},
     package::{
         self, ARCHIVE, ARCHIVE_FILE, DIGEST, Digest, Expected, INDEX, PACKAGE, PAGES, Package, Page, PagesHead,
         Resource, Signed,
@@ -64,6 +64,8 @@ pub struct Writer {
     stored: HashMap<[u8; 32], Original>,
     index: Index,
     pages: Vec<Page>,
+    pages_bytes: u64,
+    record_bytes: u64,
     // INVARIANT (whole records): false unless every record begun was also ended.
     broken: bool,
 }
@@ -204,6 +206,8 @@ impl Writer {
             stored: HashMap::new(),
             index: Index::default(),
             pages: Vec::new(),
+            pages_bytes: 0,
+            record_bytes: 0,
             broken: false,
         };
         writer.container.begin(ARCHIVE).map_err(unwritable)?;
@@ -222,6 +226,11 @@ impl Writer {
         self.check_whole()?;
         if self.n_records + 3 > MAX_RECORDS || self.index.bytes() > MAX_LIST_BYTES / 2 {
             return Err(WriteError::TooMany { what: "exchanges" });
+        }
+        // What the verifier would refuse to read is not written: three heads, and the bodies.
+        let bodies = exchange.request.body.map_or(0, |body| body.len() as u64) + kept_bytes(&exchange.outcome);
+        if self.record_bytes.saturating_add(bodies) > MAX_TOTAL_BYTES - 3 * MAX_HEAD_BYTES as u64 {
+            return Err(WriteError::TooMany { what: "bytes of records" });
         }
         let url = parse(exchange.url)?;
         let shown = shorten(url.as_str());
@@ -260,10 +269,13 @@ impl Writer {
     ///
     /// [`WriteError::Url`] if the address cannot be parsed; nothing is listed then.
     pub fn page(&mut self, url: &str, title: &str, at: Timestamp) -> Result<(), WriteError> {
-        if self.pages.len() >= MAX_RECORDS / 10 {
+        let url = parse(url)?.to_string();
+        // A title's characters take up to six bytes each in JSON, as controls do.
+        let bytes = url.len() as u64 + 8 * 1024;
+        if self.pages_bytes + bytes > MAX_LIST_BYTES {
             return Err(WriteError::TooMany { what: "pages" });
         }
-        let url = parse(url)?.to_string();
+        self.pages_bytes += bytes;
         let ts = at.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
         let id = warc::hex(&Sha256::digest(format!("{}\n{url}\n{ts}", self.pages.len())))[..22].to_owned();
         // A title is free text of the page's; a player shows it in a list.
@@ -528,6 +540,7 @@ impl Writer {
             .map_err(|source| self.unwritable(source))?;
         self.broken = false;
         self.n_records += 1;
+        self.record_bytes += len;
         Ok(offset)
     }
 
@@ -550,6 +563,13 @@ impl Writer {
             filename: ARCHIVE_FILE,
         };
         self.index.push(exchange.at, &line);
+    }
+}
+
+fn kept_bytes(outcome: &Outcome<'_>) -> u64 {
+    match outcome {
+        Outcome::Answered(Response { payload: Payload::Kept(body), .. }) => body.len,
+        Outcome::Answered(_) | Outcome::Failed { .. } => 0,
     }
 }
 
