@@ -78,8 +78,9 @@ corpus: ## inspects the sites of CORPUS=DIR and compares with their ground truth
 bench: setup ## measures speed
 	cargo bench --workspace --locked
 
-fuzz: ## a smoke run: every property of the pure crates, with many more cases
+fuzz: ## a smoke run: every property of parsers and measures, with many more cases
 	PROPTEST_CASES=$(FUZZ_CASES) cargo test --release --locked -p vigie-banner -p vigie-trackers -p vigie-inspection -p vigie-evidence --lib
+	PROPTEST_CASES=$(FUZZ_CASES) cargo test --release --locked -p vigie-evidence --test it hostile
 
 clean: ## removes what was built
 	cargo clean

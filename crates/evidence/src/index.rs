@@ -60,7 +60,8 @@ pub(crate) fn mime(content_type: &str) -> Option<&str> {
 ///
 /// # Source
 ///
-/// `getSurt` of warcio.js, which the players use. Python's `surt` also takes out what look like session ids; this does not.
+/// `getSurt` of warcio.js, which the players use, and Python's `surt`, which `cdxj-indexer` uses. They differ in that
+/// the first reverses IP addresses too, and the second takes out what look like session ids; this does neither.
 pub(crate) fn key(address: &str) -> String {
     let Ok(url) = Url::parse(&address.to_lowercase()) else { return address.replace(' ', "%20") };
     let Some(host) = url.host_str() else { return address.replace(' ', "%20") };

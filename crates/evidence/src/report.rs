@@ -14,9 +14,16 @@ pub struct Problem {
 }
 
 impl Problem {
-    pub(crate) fn new(member: impl Into<String>, what: impl Into<String>) -> Self {
-        Self { member: member.into(), what: what.into() }
+    pub(crate) fn new(member: &str, what: impl AsRef<str>) -> Self {
+        Self { member: readable(member), what: readable(what.as_ref()) }
     }
+}
+
+/// Returns text out of a bundle as one line of bounded length, which cannot take over a terminal.
+pub(crate) fn readable(text: &str) -> String {
+    const LONGEST: usize = 500;
+    let line = crate::http::value(text);
+    if line.chars().nth(LONGEST).is_none() { line } else { line.chars().take(LONGEST).chain(['…']).collect() }
 }
 
 impl fmt::Display for Problem {
@@ -107,4 +114,16 @@ pub enum Trust {
     Rooted,
     /// No roots were given. The signature fits the certificate, and anybody can make a certificate.
     NotChecked,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_bundle_says_stays_on_its_line() {
+        let problem = Problem::new("a\nb", format!("says \x1b[2J{}", "x".repeat(1000)));
+        assert_eq!(problem.member, "a b");
+        assert!(problem.what.starts_with("says  [2Jxxx") && problem.what.ends_with("x…"), "{problem}");
+    }
 }

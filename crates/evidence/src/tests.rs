@@ -218,7 +218,7 @@ fn what_unfolds_a_thousandfold_is_not_held() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(200) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Signed by somebody who changed the archive below the compression: no panic, and no block that differs passes.
     #[test]

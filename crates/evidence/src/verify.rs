@@ -28,7 +28,7 @@ use crate::{
         TIMESTAMP,
     },
     records::{Record, Records, read_http_head},
-    report::{Facts, Problem, Report, TimestampState},
+    report::{Facts, Problem, Report, TimestampState, readable},
     timestamp::{Roots, token},
     warc::{self, IDENTICAL_PAYLOAD},
     writer::hash_file,
@@ -77,7 +77,7 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
-    fn problem(&mut self, member: &str, what: impl Into<String>) {
+    fn problem(&mut self, member: &str, what: impl AsRef<str>) {
         self.report.problems.push(Problem::new(member, what));
     }
 
@@ -140,8 +140,8 @@ impl Check<'_> {
         if package.profile != "data-package" || package.wacz_version != "1.1.1" {
             self.problem(PACKAGE, "is of another profile or version than `data-package` and WACZ 1.1.1");
         }
-        self.report.facts.created = Some(package.created.clone());
-        self.report.facts.software = Some(package.software.clone());
+        self.report.facts.created = Some(readable(&package.created));
+        self.report.facts.software = Some(readable(&package.software));
         Ok(Some(package))
     }
 

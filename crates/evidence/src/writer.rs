@@ -7,6 +7,8 @@
 //! Bodies are streamed from where the caller spooled them; in memory are the index, one line an exchange, and the
 //! digests of bodies seen.
 
+mod payload;
+
 use std::{
     collections::{BTreeSet, HashMap},
     fs::{self, File},
@@ -21,13 +23,14 @@ use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
 use url::Url;
 
+use self::payload::{Checked, Empty, Stored, check_body};
 use crate::{
     container::{self, ContainerWriter, Region, Written},
-    exchange::{Body, Exchange, Outcome, Payload, Response, Source},
+    exchange::{Body, Exchange, Outcome, Payload, Response},
     http,
     index::{self, Index, Line},
     key::Key,
-    limits::{MAX_FIELDS, MAX_HEAD_BYTES, MAX_LIST_BYTES, MAX_RECORD_BYTES, MAX_RECORDS},
+    limits::{MAX_FIELDS, MAX_HEAD_BYTES, MAX_LIST_BYTES, MAX_RECORDS, MAX_TOTAL_BYTES},
     package::{
         self, ARCHIVE, ARCHIVE_FILE, DIGEST, Digest, Expected, INDEX, PACKAGE, PAGES, Package, Page, PagesHead,
         Resource, Signed,
@@ -61,6 +64,8 @@ pub struct Writer {
     stored: HashMap<[u8; 32], Original>,
     index: Index,
     pages: Vec<Page>,
+    pages_bytes: u64,
+    record_bytes: u64,
     // INVARIANT (whole records): false unless every record begun was also ended.
     broken: bool,
 }
@@ -201,6 +206,8 @@ impl Writer {
             stored: HashMap::new(),
             index: Index::default(),
             pages: Vec::new(),
+            pages_bytes: 0,
+            record_bytes: 0,
             broken: false,
         };
         writer.container.begin(ARCHIVE).map_err(unwritable)?;
@@ -219,6 +226,11 @@ impl Writer {
         self.check_whole()?;
         if self.n_records + 3 > MAX_RECORDS || self.index.bytes() > MAX_LIST_BYTES / 2 {
             return Err(WriteError::TooMany { what: "exchanges" });
+        }
+        // What the verifier would refuse to read is not written: three heads, and the bodies.
+        let bodies = exchange.request.body.map_or(0, |body| body.len() as u64) + kept_bytes(&exchange.outcome);
+        if self.record_bytes.saturating_add(bodies) > MAX_TOTAL_BYTES - 3 * MAX_HEAD_BYTES as u64 {
+            return Err(WriteError::TooMany { what: "bytes of records" });
         }
         let url = parse(exchange.url)?;
         let shown = shorten(url.as_str());
@@ -257,10 +269,13 @@ impl Writer {
     ///
     /// [`WriteError::Url`] if the address cannot be parsed; nothing is listed then.
     pub fn page(&mut self, url: &str, title: &str, at: Timestamp) -> Result<(), WriteError> {
-        if self.pages.len() >= MAX_RECORDS / 10 {
+        let url = parse(url)?.to_string();
+        // A title's characters take up to six bytes each in JSON, as controls do.
+        let bytes = url.len() as u64 + 8 * 1024;
+        if self.pages_bytes + bytes > MAX_LIST_BYTES {
             return Err(WriteError::TooMany { what: "pages" });
         }
-        let url = parse(url)?.to_string();
+        self.pages_bytes += bytes;
         let ts = at.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
         let id = warc::hex(&Sha256::digest(format!("{}\n{url}\n{ts}", self.pages.len())))[..22].to_owned();
         // A title is free text of the page's; a player shows it in a list.
@@ -525,6 +540,7 @@ impl Writer {
             .map_err(|source| self.unwritable(source))?;
         self.broken = false;
         self.n_records += 1;
+        self.record_bytes += len;
         Ok(offset)
     }
 
@@ -550,92 +566,11 @@ impl Writer {
     }
 }
 
-/// A payload that is ready to be written.
-trait Stored {
-    fn sha256(&self) -> [u8; 32];
-    fn block_sha256(&self, head: &[u8]) -> [u8; 32];
-    fn bytes(&self) -> u64;
-    fn open(&self) -> io::Result<Box<dyn Read + '_>>;
-}
-
-/// No payload.
-struct Empty;
-
-impl Stored for Empty {
-    fn sha256(&self) -> [u8; 32] {
-        Sha256::digest(b"").into()
+fn kept_bytes(outcome: &Outcome<'_>) -> u64 {
+    match outcome {
+        Outcome::Answered(Response { payload: Payload::Kept(body), .. }) => body.len,
+        Outcome::Answered(_) | Outcome::Failed { .. } => 0,
     }
-    fn block_sha256(&self, head: &[u8]) -> [u8; 32] {
-        Sha256::digest(head).into()
-    }
-    fn bytes(&self) -> u64 {
-        0
-    }
-    fn open(&self) -> io::Result<Box<dyn Read + '_>> {
-        Ok(Box::new(io::empty()))
-    }
-}
-
-/// A body that was read once and is what was received.
-struct Checked<'a> {
-    body: Body<'a>,
-    block_sha256: [u8; 32],
-}
-
-impl Stored for Checked<'_> {
-    fn sha256(&self) -> [u8; 32] {
-        self.body.sha256
-    }
-    fn block_sha256(&self, _head: &[u8]) -> [u8; 32] {
-        self.block_sha256
-    }
-    fn bytes(&self) -> u64 {
-        self.body.len
-    }
-    fn open(&self) -> io::Result<Box<dyn Read + '_>> {
-        open(&self.body)
-    }
-}
-
-fn open<'a>(body: &Body<'a>) -> io::Result<Box<dyn Read + 'a>> {
-    match body.source {
-        Source::Bytes(bytes) => Ok(Box::new(bytes)),
-        // One byte more than announced is enough to notice a file that grew.
-        Source::File(path) => Ok(Box::new(File::open(path)?.take(body.len.saturating_add(1)))),
-    }
-}
-
-/// Reads the body once; returns the SHA-256 of head and body if it is what was received.
-fn check_body(body: &Body<'_>, head: &[u8], url: &str) -> Result<[u8; 32], WriteError> {
-    if body.len > MAX_RECORD_BYTES - MAX_HEAD_BYTES as u64 {
-        let limit = MAX_RECORD_BYTES - MAX_HEAD_BYTES as u64;
-        return Err(WriteError::TooLarge { what: "the body", url: url.to_owned(), bytes: body.len, limit });
-    }
-    let unreadable = |source| WriteError::Body { url: url.to_owned(), source };
-    let mut input = open(body).map_err(unreadable)?;
-    let (mut payload, mut block) = (Sha256::new(), Sha256::new_with_prefix(head));
-    let mut buffer = vec![0; 64 * 1024];
-    let mut bytes = 0;
-    loop {
-        let read = input.read(&mut buffer).map_err(unreadable)?;
-        if read == 0 {
-            break;
-        }
-        payload.update(&buffer[..read]);
-        block.update(&buffer[..read]);
-        bytes += read as u64;
-    }
-    let found: [u8; 32] = payload.finalize().into();
-    if found != body.sha256 || bytes != body.len {
-        return Err(WriteError::BodyChanged {
-            url: url.to_owned(),
-            found: warc::hex(&found),
-            bytes,
-            expected: warc::hex(&body.sha256),
-            expected_bytes: body.len,
-        });
-    }
-    Ok(block.finalize().into())
 }
 
 fn request_head(exchange: &Exchange<'_>, url: &Url) -> Vec<u8> {

@@ -23,7 +23,7 @@ fn wild_headers() -> impl Strategy<Value = Headers> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(100) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_a_page_says_the_bundle_is_sound(

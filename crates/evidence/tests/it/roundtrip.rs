@@ -168,6 +168,38 @@ fn a_body_that_is_not_what_was_received_is_refused_and_the_rest_is_kept() {
     assert!(verify(&path, &Roots::default()).unwrap().is_sound());
 }
 
+#[test]
+fn what_the_reader_would_refuse_is_not_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = samples::tree(folder.path());
+    let mut writer = Writer::create(&path, options(Expected::NotExpected)).unwrap();
+    let too_many = |result: Result<String, WriteError>, of: &str| {
+        assert!(matches!(result, Err(WriteError::TooMany { what }) if what == of), "{of}");
+    };
+    let lines = headers(&[("a", &"b\n".repeat(20_000))]);
+    too_many(writer.exchange(&exchange("https://a.test/", &lines, &[], Payload::None)), "headers");
+    too_many(writer.exchange(&exchange("https://a.test/", &[], &lines, Payload::None)), "headers");
+    let long = headers(&[("a", &"b".repeat(9 << 20))]);
+    let error = writer.exchange(&exchange("https://a.test/", &[], &long, Payload::None)).unwrap_err();
+    assert!(
+        error.to_string().starts_with("the head of the response of `https://a.test/` has 9437205 bytes"),
+        "{error}"
+    );
+    let huge = Body { len: 9 << 30, ..body(b"x") };
+    too_many(writer.exchange(&exchange("https://a.test/", &[], &[], Payload::Kept(huge))), "bytes of records");
+    let large = Body { len: 3 << 30, ..body(b"x") };
+    let error = writer.exchange(&exchange("https://a.test/", &[], &[], Payload::Kept(large))).unwrap_err();
+    assert!(matches!(error, WriteError::TooLarge { what: "the body", .. }), "{error}");
+    let address = format!("https://a.test/{}", "x".repeat(2 << 20));
+    let created = options(Expected::NotExpected).created;
+    let pages = (0..40).take_while(|_| writer.page(&address, "\0", created).is_ok()).count();
+    assert_eq!(pages, 31);
+    writer.exchange(&exchange(&address, &[], &[], Payload::None)).unwrap();
+    writer.finish(&key()).unwrap();
+    let report = verify(&path, &Roots::default()).unwrap();
+    assert_eq!((report.problems, report.facts.n_records), (vec![], 3));
+}
+
 /// What the writer is made to do in a process of its own, told where by the environment.
 #[test]
 #[ignore = "run by the tests below, which end it or let its disk fill up"]
