@@ -52,6 +52,8 @@ pub enum Command {
     Judge(JudgeOptions),
     /// Check a bundle, offline: every byte, the signature, the timestamps
     Verify(VerifyOptions),
+    /// Ask time-stamping authorities when a bundle existed, and keep their answers in it
+    Timestamp(TimestampOptions),
     /// Print the key that signs this user's bundles, made at first use
     Key,
     /// Serve the sample platform on this machine and inspect it
@@ -136,6 +138,17 @@ pub struct VerifyOptions {
     /// Certificates (PEM) of the timestamp authorities that are trusted
     #[arg(long, value_name = "FILE")]
     pub tsa_ca: Option<PathBuf>,
+}
+
+/// `vigie timestamp`.
+#[derive(Debug, Args)]
+pub struct TimestampOptions {
+    /// The bundle
+    #[arg(value_name = "BUNDLE")]
+    pub bundle: PathBuf,
+    /// A time-stamping authority (RFC 3161); may be repeated, and two are better than one
+    #[arg(long = "url", value_name = "URL", required = true)]
+    pub urls: Vec<String>,
 }
 
 /// `vigie demo`.

@@ -3,7 +3,7 @@
 use crate::{
     arguments::{Common, InspectOptions, VisitArguments},
     fault::Fault,
-    keep, progress,
+    keep, progress, timestamp,
 };
 use std::{
     io::IsTerminal,
@@ -165,7 +165,15 @@ fn answer(inspected: &Inspected, out: &Path, options: &InspectOptions, common: &
     let contents = Contents { observed, spool: &spool.contents, plan, findings: &findings, timestamp };
     let bundle = keep::bundle(out, &name, &contents, &keep::key(common)?)?;
     let path = bundle.path.clone();
-    document.set_evidence(&path.file_name().unwrap_or_default().to_string_lossy(), &bundle.sha256);
+    let mut sha256 = bundle.sha256;
+    for url in &options.timestamp {
+        // Without an answer the bundle says that one is pending.
+        match timestamp::stamp(&path, url, &bundle.seal) {
+            Ok(stamped) => sha256 = stamped,
+            Err(why) => eprintln!("vigie: {why}; `vigie timestamp` can ask again"),
+        }
+    }
+    document.set_evidence(&path.file_name().unwrap_or_default().to_string_lossy(), &sha256);
     let mut kept = path.clone();
     if !options.visit.no_report {
         let pictures = |path: &str| observed.pictures.get(path).cloned();
