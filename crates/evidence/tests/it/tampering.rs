@@ -87,7 +87,7 @@ fn names(problems: &[Problem]) -> Vec<&str> {
 }
 
 /// A sequence of numbers that looks random and is the same each time (SplitMix64).
-struct Numbers(u64);
+pub struct Numbers(pub u64);
 
 impl Numbers {
     fn below(&mut self, bound: usize) -> usize {
@@ -100,7 +100,7 @@ impl Numbers {
 }
 
 /// Changes one byte at each of these places and expects the report to name the member it is in.
-fn flip(bytes: &[u8], places: impl Iterator<Item = usize>, numbers: &mut Numbers) {
+pub fn flip(bytes: &[u8], places: impl Iterator<Item = usize>, numbers: &mut Numbers) {
     assert_eq!(check(bytes).problems, []);
     let parts = parts(bytes);
     let mut changed = bytes.to_vec();

@@ -19,7 +19,7 @@ use vigie_evidence::{
 use crate::{
     judges::{self, extract, run},
     samples,
-    tampering::{members, rebuild},
+    tampering::{Numbers, flip, members, rebuild},
 };
 
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -258,6 +258,32 @@ fn an_authority_is_asked_and_openssl_agrees_with_what_was_kept() {
         0,
         "no half-written file is left"
     );
+}
+
+/// A token of a public authority: sigstore's, of 6 August 2025, from the test data of `sigstore-tsa` 0.15.1 (Apache-2.0).
+#[test]
+fn a_token_of_a_public_authority_is_read() {
+    let response = include_bytes!("vectors/sigstore.tsr");
+    let digest = "6817ad42edeecac022b5c3575945a14e0bda2903bff4b3f4ff3a2a08d8882a3a";
+    let mut seal = [0; 32];
+    for (byte, hex) in seal.iter_mut().zip(digest.as_bytes().chunks(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(hex).unwrap(), 16).unwrap();
+    }
+    assert!(Token::from_response(response.to_vec(), &seal).is_ok());
+    seal[0] ^= 1;
+    assert!(matches!(Token::from_response(response.to_vec(), &seal), Err(TokenError::OtherDigest { .. })));
+}
+
+#[test]
+fn a_changed_byte_of_a_stamped_bundle_is_noticed_and_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = samples::tree(folder.path());
+    samples::small(&path);
+    let token = Authority::new(&P256).stamp(&timestamp::seal(&path).unwrap());
+    timestamp::attach(&path, &token).unwrap();
+    timestamp::attach(&path, &token).unwrap();
+    let bytes = fs::read(&path).unwrap();
+    flip(&bytes, (0..bytes.len()).step_by(7), &mut Numbers(4));
 }
 
 #[test]
