@@ -211,8 +211,8 @@ struct Observation<'a> {
     seen_at: &'a str,
     /// Who or what observed.
     by: &'a str,
-    #[serde(flatten)]
-    event: &'a vigie_domain::Event,
+    /// What was observed. Nested, as py-wacz reads such files as tables, in which a column has one type.
+    observed: &'a vigie_domain::Event,
 }
 
 fn timed(lines: &mut Lines, record: &str, visit: &VisitRecord, by: &str) {
@@ -223,7 +223,7 @@ fn timed(lines: &mut Lines, record: &str, visit: &VisitRecord, by: &str) {
         }
         let at = exchanges::wall_clock(visit, event.at_ms).strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
         let seen_at = event.document.as_deref().unwrap_or(page);
-        lines.push(&Observation { visit: &visit.name, record, at, seen_at, by, event });
+        lines.push(&Observation { visit: &visit.name, record, at, seen_at, by, observed: event });
     }
 }
 

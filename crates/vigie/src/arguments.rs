@@ -54,6 +54,10 @@ pub enum Command {
     Verify(VerifyOptions),
     /// Ask time-stamping authorities when a bundle existed, and keep their answers in it
     Timestamp(TimestampOptions),
+    /// Say what changed at a site, from the bundles of its inspections
+    Timeline(TimelineOptions),
+    /// Say what differs between two bundles
+    Compare(CompareOptions),
     /// Print the key that signs this user's bundles, made at first use
     Key,
     /// Serve the sample platform on this machine and inspect it
@@ -149,6 +153,31 @@ pub struct TimestampOptions {
     /// A time-stamping authority (RFC 3161); may be repeated, and two are better than one
     #[arg(long = "url", value_name = "URL", required = true)]
     pub urls: Vec<String>,
+}
+
+/// `vigie timeline`.
+#[derive(Debug, Args)]
+pub struct TimelineOptions {
+    /// The site: its address, or its host
+    #[arg(value_name = "SITE")]
+    pub site: String,
+    /// The folder of the bundles [default: below the home folder]
+    #[arg(long = "in", value_name = "DIR")]
+    pub folder: Option<PathBuf>,
+    /// Write it as a page too
+    #[arg(long, value_name = "FILE")]
+    pub page: Option<PathBuf>,
+}
+
+/// `vigie compare`.
+#[derive(Debug, Args)]
+pub struct CompareOptions {
+    /// The bundle of the earlier inspection
+    #[arg(value_name = "BEFORE")]
+    pub before: PathBuf,
+    /// The bundle of the later one
+    #[arg(value_name = "AFTER")]
+    pub after: PathBuf,
 }
 
 /// `vigie demo`.

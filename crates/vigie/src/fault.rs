@@ -58,6 +58,15 @@ pub enum Fault {
         /// Why.
         why: String,
     },
+    /// Nothing to lay side by side.
+    #[error("no bundle of `{host}` is in `{}`", .folder.display())]
+    #[diagnostic(code(timeline::empty), help("name another folder with `--in DIR`, or inspect the site"))]
+    NoBundles {
+        /// The site.
+        host: String,
+        /// Where they were looked for.
+        folder: PathBuf,
+    },
     /// Kept evidence that cannot be read.
     #[error("`{}` holds no evidence that can be judged: {why}", .path.display())]
     #[diagnostic(

@@ -217,6 +217,11 @@ pub fn print_judgement(
     Ok((findings, exit_code(evidence, &document)))
 }
 
+/// Judges evidence by this program's rules.
+pub fn document(evidence: &Evidence) -> wire::Inspection {
+    judged(evidence, Catalogue::bundled()).document
+}
+
 struct Judged {
     document: wire::Inspection,
     findings: Vec<Finding>,
@@ -256,7 +261,7 @@ fn paint() -> summary::Paint {
 }
 
 /// Returns a host as a file name.
-fn file_name(host: &str) -> String {
+pub fn file_name(host: &str) -> String {
     let name: String = host.chars().map(|c| if c.is_alphanumeric() || "-._".contains(c) { c } else { '_' }).collect();
     name.trim_start_matches('.').chars().take(120).collect()
 }

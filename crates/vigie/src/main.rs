@@ -1,4 +1,4 @@
-//! The command line: `vigie inspect`, `judge`, `verify`, `timestamp`, `key`, `demo`, `doctor`.
+//! The command line: `vigie inspect`, `judge`, `verify`, `timestamp`, `timeline`, `compare`, `key`, `demo`, `doctor`.
 //!
 //! Standard output carries the answer, standard error everything else. Exit codes are those of CONTRACTS.md:
 //! 0 answered and nothing to report, 1 answered with a finding, 2 could not answer.
@@ -11,6 +11,7 @@ mod inspect;
 mod judge;
 mod keep;
 mod progress;
+mod timeline;
 mod timestamp;
 mod verify;
 
@@ -54,6 +55,8 @@ async fn run(arguments: &Arguments) -> Result<u8, Fault> {
         Command::Judge(options) => judge::run(options, &arguments.common),
         Command::Verify(options) => verify::run(options, &arguments.common),
         Command::Timestamp(options) => timestamp::run(options, &arguments.common),
+        Command::Timeline(options) => timeline::run(options, &arguments.common),
+        Command::Compare(options) => timeline::compare(options, &arguments.common),
         Command::Key => verify::key(&arguments.common),
         Command::Demo(options) => demo::run(options, &arguments.common).await,
         Command::Doctor(options) => doctor::run(options, &arguments.common).await,

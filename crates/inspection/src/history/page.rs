@@ -1,0 +1,118 @@
+//! A history as a page: a picture of what changed, and the same as a table. Stands alone, without script.
+
+use super::{ABSENT, Group, History, Series, day, spans_in_words};
+use askama::Template;
+use jiff::Timestamp;
+
+/// Width of the part of the picture in which time runs, in its own units.
+const WIDTH: f64 = 640.0;
+
+/// Height of a row.
+const ROW: f64 = 26.0;
+
+#[derive(Template)]
+#[template(path = "history/history.html")]
+struct Page<'a> {
+    host: &'a str,
+    first: String,
+    last: String,
+    n_inspections: usize,
+    not_inspected: Vec<String>,
+    groups: Vec<Rows<'a>>,
+    steady: Vec<(String, String)>,
+    css: &'static str,
+}
+
+struct Rows<'a> {
+    title: &'static str,
+    height: f64,
+    marks: Vec<(f64, String)>,
+    rows: Vec<Row<'a>>,
+}
+
+struct Row<'a> {
+    what: &'a str,
+    y: f64,
+    words: String,
+    bars: Vec<Bar<'a>>,
+}
+
+struct Bar<'a> {
+    x: f64,
+    width: f64,
+    value: &'a str,
+    tone: &'static str,
+}
+
+/// Returns a history as one HTML page.
+///
+/// # Errors
+///
+/// If the template cannot be filled, which would be a mistake of ours.
+pub fn render(history: &History) -> Result<String, askama::Error> {
+    let (first, last) = (history.inspected.first().copied(), history.inspected.last().copied());
+    let scale = Scale { first: first.unwrap_or_default(), last: last.unwrap_or_default() };
+    let mut groups: Vec<Rows<'_>> = Vec::new();
+    let mut group: Option<Group> = None;
+    for series in history.series.iter().filter(|series| series.changed()) {
+        if group != Some(series.subject.group) {
+            group = Some(series.subject.group);
+            let marks = history.inspected.iter().map(|at| (scale.x(*at), day(*at))).collect();
+            groups.push(Rows { title: series.subject.group.title(), height: 0.0, marks, rows: Vec::new() });
+        }
+        let Some(rows) = groups.last_mut() else { continue };
+        let y = rows.rows.len() as f64 * ROW;
+        rows.rows.push(Row {
+            what: &series.subject.what,
+            y,
+            words: spans_in_words(&series.spans),
+            bars: bars(series, &scale),
+        });
+        rows.height = y + ROW;
+    }
+    let steady = history.series.iter().filter(|series| !series.changed());
+    let steady = steady.filter(|series| series.spans[0].value != ABSENT);
+    Page {
+        host: &history.host,
+        first: first.map(day).unwrap_or_default(),
+        last: last.map(day).unwrap_or_default(),
+        n_inspections: history.inspected.len(),
+        not_inspected: history.not_inspected.iter().map(|at| day(*at)).collect(),
+        groups,
+        steady: steady.map(|series| (series.subject.what.clone(), series.spans[0].value.clone())).collect(),
+        css: include_str!("../../templates/report/style.css"),
+    }
+    .render()
+}
+
+struct Scale {
+    first: Timestamp,
+    last: Timestamp,
+}
+
+impl Scale {
+    fn x(&self, at: Timestamp) -> f64 {
+        let whole = (self.last.as_second() - self.first.as_second()).max(1) as f64;
+        let part = (at.as_second() - self.first.as_second()) as f64;
+        (part / whole * (WIDTH - 16.0) * 10.0).round() / 10.0 + 8.0
+    }
+}
+
+/// A bar reaches from where a value was first seen to where it was last seen; between two bars nobody looked.
+fn bars<'a>(series: &'a Series, scale: &Scale) -> Vec<Bar<'a>> {
+    let bar = |span: &'a super::Span| {
+        let (from, to) = (scale.x(span.first), scale.x(span.last));
+        Bar { x: from - 5.0, width: to - from + 10.0, value: &span.value, tone: tone(series, &span.value) }
+    };
+    series.spans.iter().map(bar).collect()
+}
+
+/// Returns how a value is drawn. Colour says nothing that the words beside the picture do not.
+fn tone(series: &Series, value: &str) -> &'static str {
+    match (series.subject.group, value) {
+        (Group::Findings, "breach") | (Group::Preticked | Group::Stored | Group::Trackers, "present") => "bad",
+        (Group::Findings, "conform") | (Group::FirstLayer | Group::Banner, "present") => "good",
+        (_, ABSENT) => "none",
+        _ => "plain",
+    }
+}
