@@ -51,8 +51,8 @@ pub mod statistics;
 pub mod export;
 pub mod summary;
 
-//pub mod queue;
-//pub mod shelf;
+pub mod queue;
+pub mod shelf;
 
 pub use list::List;
 pub use runner::{Done, Observer, Progress};

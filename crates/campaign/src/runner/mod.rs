@@ -19,6 +19,7 @@ use std::{
     collections::{BTreeSet, HashMap},
     future::Future,
     num::NonZeroUsize,
+    path::PathBuf,
     pin::pin,
     time::Duration,
 };
@@ -29,26 +30,33 @@ use tokio::{
 };
 
 /// An inspection that came to an end.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Done {
     /// The document `vigie-inspection/1`.
     pub document: String,
-    /// The bundle's name where it is kept, if it is another than the document says.
+    /// The bundle's name or address where it is kept, if it is another than the document says.
     pub bundle: Option<String>,
-    /// Hears of it when the result is on disk.
-    pub(crate) kept: Option<oneshot::Sender<()>>,
+    /// The bundle's file or folder on this machine, where it is to be put on a [`Shelf`](crate::shelf::Shelf).
+    pub files: Option<PathBuf>,
 }
 
 impl Done {
     /// Returns an inspection whose bundle is the one that its document names.
     pub fn new(document: String) -> Self {
-        Self { document, bundle: None, kept: None }
+        Self { document, bundle: None, files: None }
     }
 
     /// Says where the bundle is kept.
     #[must_use]
     pub fn with_bundle(mut self, bundle: String) -> Self {
         self.bundle = Some(bundle);
+        self
+    }
+
+    /// Says which file or folder of this machine is the bundle.
+    #[must_use]
+    pub fn with_files(mut self, files: PathBuf) -> Self {
+        self.files = Some(files);
         self
     }
 }
@@ -132,6 +140,10 @@ where
     F: Fn(Job) -> Fut,
     Fut: Future<Output = Result<Done, String>> + Send + 'static,
 {
+    let inspect = |job| {
+        let made = inspect(job);
+        async move { Answer { made: made.await, kept: None } }
+    };
     run_at(Place::Here, campaign, jobs, inspect, observer, stop).await
 }
 
@@ -146,7 +158,7 @@ pub(crate) async fn run_at<F, Fut>(
 ) -> Result<Ran, CampaignError>
 where
     F: Fn(Job) -> Fut,
-    Fut: Future<Output = Result<Done, String>> + Send + 'static,
+    Fut: Future<Output = Answer> + Send + 'static,
 {
     let clock = Clock::start();
     let mut schedule = Schedule::new(campaign.settings().pause);
@@ -222,13 +234,17 @@ impl Drop for Running<'_> {
     }
 }
 
-type Answer = Result<Done, String>;
+/// What an attempt came to.
+pub(crate) struct Answer {
+    /// The inspection, or why there is none.
+    pub made: Result<Done, String>,
+    /// Hears of it when the result is on disk.
+    pub kept: Option<oneshot::Sender<()>>,
+}
 
 fn answer(ended: Result<(task::Id, Answer), JoinError>) -> (task::Id, Answer) {
-    match ended {
-        Ok(ended) => ended,
-        Err(error) => (error.id(), Err("the inspection ended by a fault of the program".to_owned())),
-    }
+    let fault = || Answer { made: Err("the inspection ended by a fault of the program".to_owned()), kept: None };
+    ended.unwrap_or_else(|error| (error.id(), fault()))
 }
 
 struct Kept {
@@ -239,20 +255,22 @@ struct Kept {
 
 fn keep(campaign: &Campaign, id: JobId, answer: Answer, now: Moment) -> Result<Kept, CampaignError> {
     let failed = |why: String, bundle| Attempted { outcome: Outcome::Failed, why: Some(why), document: None, bundle };
-    let (attempted, told) = match answer {
-        Ok(Done { document, bundle, kept }) => match Inspection::read(&document) {
-            Ok(read) => {
-                let (outcome, why) = (read.outcome, read.why.clone());
-                (Attempted { outcome, why, document: Some((document, read)), bundle }, kept)
+    let attempted = match answer.made {
+        Ok(Done { document, bundle, files }) => {
+            let bundle = bundle.or_else(|| Some(files?.file_name()?.to_string_lossy().into_owned()));
+            match Inspection::read(&document) {
+                Ok(read) => {
+                    Attempted { outcome: read.outcome, why: read.why.clone(), document: Some((document, read)), bundle }
+                }
+                Err(unread) => failed(unread.to_string(), bundle),
             }
-            Err(unread) => (failed(unread.to_string(), bundle), kept),
-        },
-        Err(why) => (failed(why, None), None),
+        }
+        Err(why) => failed(why, None),
     };
     let again = campaign.ended(id, &attempted, now)?;
     // Only now may the queue forget it.
-    if let Some(told) = told {
-        let _ = told.send(());
+    if let Some(kept) = answer.kept {
+        let _ = kept.send(());
     }
     Ok(Kept { outcome: attempted.outcome, why: attempted.why, again })
 }

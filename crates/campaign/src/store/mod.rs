@@ -15,6 +15,7 @@ mod results;
 mod tests;
 
 pub use error::CampaignError;
+pub(crate) use error::reason;
 pub use jobs::{Counts, Job};
 pub use reading::{Facts, Reading};
 
@@ -24,7 +25,7 @@ use crate::{
     list::List,
     settings::{Differing, Settings},
 };
-use error::{reason, unreadable};
+use error::unreadable;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::{
     fs::{File, OpenOptions, TryLockError},

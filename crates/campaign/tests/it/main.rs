@@ -11,7 +11,9 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["play", "runner", folder] => crash::play(folder),
-        ["play", "worker", url, folder, name] => queue::play(url, folder, name),
+        ["play", "coordinator", queue, shelf, folder] => queue::play_coordinator(queue, shelf, folder),
+        ["play", "worker", queue, shelf, name] => queue::play_worker(queue, shelf, name),
+        ["play", "s3", queue] => queue::play_s3(queue),
         _ => {
             let arguments = Arguments::from_args();
             let trials: Vec<Trial> = crash::trials().into_iter().chain(queue::trials()).collect();
