@@ -1,6 +1,26 @@
-//! stub
-use crate::document::Outcome;
+//! The summary of a campaign: one HTML page with the numbers that a report quotes. Rows go in, a page comes out.
+//!
+//! Every share is stated with what it is a share of, and with an interval. It needs no script and asks no server for
+//! anything, like the report of an inspection, whose looks it has. In reading order: what is counted (`measures`), how
+//! it is drawn (`charts`), and what the template sees (`views`).
+
+mod charts;
+mod measures;
+mod views;
+
+#[cfg(test)]
+mod tests;
+
+use crate::{
+    document::Outcome,
+    repeats::Flips,
+    store::{CampaignError, Facts, Reading},
+};
+use askama::Template;
 use vigie_domain::Verdict;
+
+/// How many pairs that flip the page lists; all are counted.
+pub const FLIPS_LISTED: usize = 500;
 
 /// The answers of a campaign, one row a site.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -49,4 +69,35 @@ pub struct SiteRow {
     pub stored_before_choice: Option<bool>,
     /// Verdicts by the rule's place in [`Answers::rules`].
     pub verdicts: Vec<(u16, Verdict)>,
+}
+
+/// Everything that a summary is made of.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rows {
+    /// What holds of the campaign as a whole.
+    pub facts: Facts,
+    /// The answers.
+    pub answers: Answers,
+    /// How repeats differ.
+    pub flips: Flips,
+}
+
+impl Rows {
+    /// Reads them from a campaign.
+    ///
+    /// # Errors
+    ///
+    /// If the database cannot be read.
+    pub fn read(reading: &Reading) -> Result<Self, CampaignError> {
+        Ok(Self { facts: reading.facts()?, answers: reading.answers()?, flips: reading.flips(FLIPS_LISTED)? })
+    }
+}
+
+/// Returns the summary as one HTML page.
+///
+/// # Errors
+///
+/// [`CampaignError::Page`] if the template cannot be filled, which would be a mistake of ours.
+pub fn render(rows: &Rows) -> Result<String, CampaignError> {
+    views::page(rows).render().map_err(CampaignError::Page)
 }
