@@ -1,15 +1,28 @@
 #!/bin/sh
 # Installs what Vigie needs besides Rust, if it is missing: a C compiler for Rust to link with, a Chromium, and fonts
-# to draw banners with; with `--corpus`, python3 and openssl too, which serve the test corpus. Safe to run again: what
-# is there is left alone.
+# to draw banners with; with `--corpus`, python3 and openssl too, which serve the test corpus; with `--services`, the
+# servers that tests of the queue speak to; with `--judges`, programs that have the last word on what we write, in an
+# environment of their own (target/judges). Safe to run again: what is there is left alone.
 # Only Debian and its kin are handled. Elsewhere, and without the right to install, it says what to install and how.
 set -eu
 
+# Python packages of the judges, one a line with its reason.
+judges="
+duckdb
+moto[server]
+pyarrow
+"
+# duckdb, pyarrow: read the Parquet of a campaign.   moto[server]: an S3-compatible store.
+
 want_corpus=no
+want_services=no
+want_judges=no
 for argument in "$@"; do
     case $argument in
         --corpus) want_corpus=yes ;;
-        *) echo "setup: unknown argument \`$argument\`; expected --corpus" >&2; exit 2 ;;
+        --services) want_services=yes ;;
+        --judges) want_judges=yes ;;
+        *) echo "setup: unknown argument \`$argument\`; expected --corpus, --services or --judges" >&2; exit 2 ;;
     esac
 done
 
@@ -37,11 +50,36 @@ if [ "$want_corpus" = yes ]; then
     has openssl || missing="$missing openssl"
 fi
 
+if [ "$want_services" = yes ]; then
+    has nats-server || missing="$missing nats-server"
+fi
+if [ "$want_judges" = yes ]; then
+    python3 -c 'import ensurepip' 2>/dev/null || missing="$missing python3 python3-venv"
+fi
+
+# Puts the judges in place, without touching the system's own Python. Unquoted on purpose: one word a package.
+# shellcheck disable=SC2086
+install_judges() {
+    [ "$want_judges" = yes ] || return 0
+    folder="$(dirname "$0")/../target/judges"
+    [ -x "$folder/bin/python" ] || python3 -m venv "$folder" || return 1
+    if [ "$(cat "$folder/installed" 2>/dev/null)" != "$(printf %s "$judges")" ]; then
+        "$folder/bin/python" -m pip install --quiet --disable-pip-version-check $judges >&2 || return 1
+        printf '%s' "$judges" >"$folder/installed"
+    fi
+}
+judges_or_end() {
+    install_judges || { echo "setup: could not install the judges; see the messages above" >&2; exit 2; }
+}
+
 if ! has cargo; then
     echo "setup: Rust is missing; install it from https://rustup.rs (the version is in Cargo.toml, rust-version)" >&2
     exit 2
 fi
-[ -n "$missing" ] || exit 0
+if [ -z "$missing" ]; then
+    judges_or_end
+    exit 0
+fi
 
 if ! has apt-get; then
     echo "setup: please install$missing with this system's package manager, or name a Chromium with CHROMIUM=PATH" >&2
@@ -68,3 +106,4 @@ install || { $as_root apt-get update -q </dev/null >&2 && install; } || {
     echo "setup: could not install$missing; see the messages above" >&2
     exit 2
 }
+judges_or_end

@@ -10,14 +10,15 @@ use std::{
 };
 
 /// Each room, and the rooms it may build on. Tests of any room may use `testkit` besides.
-const ROOMS: [(&str, &[&str]); 7] = [
+const ROOMS: [(&str, &[&str]); 8] = [
     ("domain", &[]),
     ("browser", &["domain"]),
     ("banner", &["domain"]),
     ("trackers", &["domain"]),
     ("inspection", &["banner", "browser", "domain", "trackers"]),
+    ("campaign", &["domain"]),
     ("testkit", &["domain"]),
-    ("vigie", &["banner", "browser", "domain", "inspection", "testkit", "trackers"]),
+    ("vigie", &["banner", "browser", "campaign", "domain", "inspection", "testkit", "trackers"]),
 ];
 
 /// Rooms that compute and do not touch the world.

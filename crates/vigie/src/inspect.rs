@@ -8,7 +8,7 @@ use crate::{
 };
 use std::{
     io::IsTerminal,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -121,7 +121,8 @@ fn finish(
     }
 }
 
-fn plan(url: Url, visit: &VisitArguments) -> Plan {
+/// Returns how a site is to be inspected.
+pub fn plan(url: Url, visit: &VisitArguments) -> Plan {
     let scenarios = if visit.scenarios.is_empty() { Scenario::BY_DEFAULT.to_vec() } else { visit.scenarios.clone() };
     Plan {
         url,
@@ -142,14 +143,18 @@ fn plan(url: Url, visit: &VisitArguments) -> Plan {
     }
 }
 
-/// Judges what was observed, keeps it, and prints the answer. Returns the exit code.
-fn answer(observed: &Observed, out: &Path, options: &InspectOptions, common: &Common) -> Result<u8, Fault> {
+/// Judges what was observed and keeps it. Returns the answer, its text, and the folder that it is kept in.
+pub fn keep_answer(
+    observed: &Observed,
+    out: &Path,
+    no_report: bool,
+) -> Result<(wire::Inspection, String, PathBuf), Fault> {
     let evidence = &observed.evidence;
     let mut document = judged(evidence);
     let bytes = serde_json::to_vec(evidence).map_err(|error| Fault::Runtime { why: error.to_string() })?;
     let name = format!("{}-{}", file_name(&evidence.site.host), evidence.started_at.strftime("%Y%m%dT%H%M%SZ"));
     document.set_evidence(&name, &keep::sha256(&bytes));
-    let page = if options.visit.no_report {
+    let page = if no_report {
         None
     } else {
         let pictures = |path: &str| observed.pictures.get(path).cloned();
@@ -165,11 +170,19 @@ fn answer(observed: &Observed, out: &Path, options: &InspectOptions, common: &Co
         pictures: &observed.pictures,
     };
     let folder = keep::keep(out, &files)?;
+    Ok((document, answer, folder))
+}
+
+/// Judges what was observed, keeps it, and prints the answer. Returns the exit code.
+fn answer(observed: &Observed, out: &Path, options: &InspectOptions, common: &Common) -> Result<u8, Fault> {
+    let evidence = &observed.evidence;
+    let no_report = options.visit.no_report;
+    let (document, answer, folder) = keep_answer(observed, out, no_report)?;
     if common.json {
         print_line(&answer);
     } else if !common.quiet {
         print_line(&summary::render(&document, paint()));
-        let what = if page.is_some() { "report.html" } else { "inspection.json" };
+        let what = if no_report { "inspection.json" } else { "report.html" };
         print_line(&format!("Kept in {}", folder.join(what).display()));
     }
     Ok(exit_code(evidence, &document))

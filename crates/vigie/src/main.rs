@@ -1,9 +1,10 @@
-//! The command line: `vigie inspect`, `vigie judge`, `vigie demo`, `vigie doctor`.
+//! The command line: `vigie inspect`, `vigie judge`, `vigie campaign`, `vigie demo`, `vigie doctor`.
 //!
 //! Standard output carries the answer, standard error everything else. Exit codes are those of CONTRACTS.md:
 //! 0 answered and nothing to report, 1 answered with a finding, 2 could not answer.
 
 mod arguments;
+mod campaign;
 mod demo;
 mod doctor;
 mod fault;
@@ -50,6 +51,7 @@ async fn run(arguments: &Arguments) -> Result<u8, Fault> {
     match &arguments.command {
         Command::Inspect(options) => inspect::run(options, &arguments.common).await,
         Command::Judge(options) => judge::run(options, &arguments.common),
+        Command::Campaign(options) => campaign::run(options, &arguments.common).await,
         Command::Demo(options) => demo::run(options, &arguments.common).await,
         Command::Doctor(options) => doctor::run(options, &arguments.common).await,
     }

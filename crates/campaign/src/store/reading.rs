@@ -162,6 +162,16 @@ impl Reading {
         Ok(Answers { sites: sites.into_iter().map(|(_, row)| row).collect(), rules })
     }
 
+    /// Returns whether a breach was found on any site.
+    ///
+    /// # Errors
+    ///
+    /// If the database cannot be read.
+    pub fn has_breach(&self) -> Result<bool, CampaignError> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM findings WHERE verdict = 'breach')";
+        self.read(|connection| connection.query_row(sql, [], |row| row.get(0)))
+    }
+
     /// Compares the repeats; at most so many pairs that flip are listed.
     ///
     /// # Errors

@@ -30,7 +30,7 @@ pub const MEASURES: [Measure; 7] = [
         ask: |site, _| site.refuse_first_layer.filter(|_| site.accept_first_layer == Some(true)).map(|refuse| !refuse),
     },
     Measure {
-        title: "Refusing takes more clicks than accepting",
+        title: "Refusing takes more clicks",
         short: "Refusing costs more",
         meaning: "Sites where the shortest way to refuse has more clicks than the shortest way to accept, or where no \
                   way to refuse was found, of those where a way to accept was found.",
@@ -63,7 +63,7 @@ pub const MEASURES: [Measure; 7] = [
         ask: |site, rules| either(rules.verdict(site, "CK-25"), rules.verdict(site, "CK-26")),
     },
     Measure {
-        title: "Withdrawing takes more clicks than accepting",
+        title: "Withdrawing takes more clicks",
         short: "Withdrawing costs more",
         meaning: "Sites where the shortest way to withdraw has more clicks than the shortest way to accept, or where \
                   no way to withdraw was found, of those where a way to accept was found.",

@@ -265,7 +265,7 @@ fn numbers(all: &[&SiteRow], seen: &[&SiteRow], shares: &[Share], clicks: &[meas
     let share = |at: usize, title| Number {
         figure: percent(shares[at].value()),
         title,
-        meaning: format!("{} of {} sites; 95 %: {}", shares[at].n, shares[at].of, interval(shares[at])),
+        meaning: format!("{} of {} sites; 95\u{a0}%: {}", shares[at].n, shares[at].of, interval(shares[at])),
         tone: "breach",
     };
     vec![
@@ -295,7 +295,7 @@ fn short(shares: &[Share], clicks: &[measures::ClickCount]) -> Vec<String> {
         let share = shares[at];
         (share.of > 0).then(|| {
             format!(
-                "{} of {} {} {what}: {} (95 % interval {}).",
+                "{} of {} {} {what}: {} (95\u{a0}% interval {}).",
                 share.n,
                 share.of,
                 plural(share.of, "site", "sites"),
@@ -440,15 +440,15 @@ fn share_row(title: String, meaning: &'static str, share: Share) -> ShareRow {
     ShareRow { title, meaning, n: share.n, of: share.of, share: percent(share.value()), interval: interval(share) }
 }
 
-/// Returns a share in per cent, with one decimal; `–` of nothing.
+/// Returns a share in per cent, with one decimal, on one line; `–` of nothing.
 pub fn percent(share: Option<f64>) -> String {
-    share.map_or_else(|| "–".to_owned(), |share| format!("{:.1} %", share * 100.0))
+    share.map_or_else(|| "–".to_owned(), |share| format!("{:.1}\u{a0}%", share * 100.0))
 }
 
 fn interval(share: Share) -> String {
     share
         .interval()
-        .map_or_else(|| "–".to_owned(), |(low, high)| format!("{:.1} to {:.1} %", low * 100.0, high * 100.0))
+        .map_or_else(|| "–".to_owned(), |(low, high)| format!("{:.1} to {:.1}\u{a0}%", low * 100.0, high * 100.0))
 }
 
 fn median_shown(median: Option<f64>) -> String {
