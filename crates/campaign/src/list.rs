@@ -105,18 +105,17 @@ impl List {
             });
             match read {
                 Ok(None) => {}
-                Ok(Some(site)) => match seen.get(site.url.as_str()) {
-                    Some(&(line, at)) => {
+                Ok(Some(site)) => {
+                    if let Some(&(line, at)) = seen.get(site.url.as_str()) {
                         list.duplicates.push(Duplicate { line: number, first: line, url: site.url.to_string() });
                         let known = &mut list.sites[at];
                         known.country = known.country.take().or(site.country);
                         site.tags.into_iter().for_each(|tag| add(&mut known.tags, tag));
-                    }
-                    None => {
+                    } else {
                         seen.insert(site.url.to_string(), (number, list.sites.len()));
                         list.sites.push(site);
                     }
-                },
+                }
                 Err(why) => bad.push(BadLine { line: number, why }),
             }
         }
@@ -322,8 +321,8 @@ mod tests {
 
     #[test]
     fn thousands_of_lines_are_read() {
-        let text: String = (0..20_000).map(|n| format!("https://www.site-{n}.example/,tag-{}\n", n % 7)).collect();
-        assert_eq!(List::parse(&text).unwrap().sites.len(), 20_000);
+        let lines: Vec<_> = (0..20_000).map(|n| format!("https://www.site-{n}.example/,tag-{}", n % 7)).collect();
+        assert_eq!(List::parse(&lines.join("\n")).unwrap().sites.len(), 20_000);
     }
 
     proptest! {

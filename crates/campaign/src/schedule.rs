@@ -20,6 +20,11 @@ impl Moment {
         Self(self.0.saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)))
     }
 
+    /// Returns the milliseconds as a database holds them.
+    pub(crate) fn stored(self) -> i64 {
+        i64::try_from(self.0).unwrap_or(i64::MAX)
+    }
+
     /// Returns how long it is until another moment; nothing if that has passed.
     pub fn until(self, other: Self) -> Duration {
         Duration::from_millis(other.0.saturating_sub(self.0))

@@ -153,7 +153,7 @@ impl Shelf {
 
     fn whole(&self, place: &str) -> Place {
         // Names come from hosts; the store's own rules make them harmless, part by part.
-        Place::from_iter(self.prefix.parts().chain(Place::from(place).parts()))
+        self.prefix.parts().chain(Place::from(place).parts()).collect()
     }
 
     fn failed(&self, place: &str, why: &dyn std::error::Error) -> ShelfError {

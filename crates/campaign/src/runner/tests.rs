@@ -69,8 +69,8 @@ async fn outcomes_are_tried_again_as_the_rule_says_and_none_is_dropped() {
 
 #[tokio::test(start_paused = true)]
 async fn so_many_run_at_once_and_never_two_of_one_domain() {
-    let list: String = (0..40).map(|n| format!("https://h{n}.d{}.test/\n", n % 8)).collect();
-    let world = world(&list);
+    let list: Vec<_> = (0..40).map(|n| format!("https://h{n}.d{}.test/", n % 8)).collect();
+    let world = world(&list.join("\n"));
     let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let domains = Arc::new(Mutex::new(BTreeSet::new()));
     let inspect = |job: Job| {

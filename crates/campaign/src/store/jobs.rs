@@ -142,7 +142,7 @@ impl Campaign {
             )?;
             transaction.execute(
                 "INSERT INTO attempts (job, attempt, ended_ms, outcome, why, bundle) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-                params![id.0, attempts, now.0 as i64, attempted.outcome.word(), attempted.why, attempted.bundle],
+                params![id.0, attempts, now.stored(), attempted.outcome.word(), attempted.why, attempted.bundle],
             )?;
             let again = retry.wait(attempted.outcome, attempts);
             if let Some(wait) = again {
@@ -213,7 +213,7 @@ pub(super) fn take_back(connection: &Connection, now: i64) -> rusqlite::Result<u
 fn to_the_end(connection: &Connection, id: JobId, not_before: Moment) -> rusqlite::Result<()> {
     connection.execute(
         "UPDATE jobs SET state = 'waiting', not_before_ms = ?2, place = (SELECT max(place) + 1 FROM jobs) WHERE job = ?1",
-        params![id.0, not_before.0 as i64],
+        params![id.0, not_before.stored()],
     )?;
     Ok(())
 }

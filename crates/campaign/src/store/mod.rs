@@ -134,24 +134,21 @@ impl Campaign {
         let stored: Option<(String, String)> =
             if is_empty(&transaction).map_err(failed)? { None } else { stored.map_err(failed)? };
         let mut opened = Opened { resumed: stored.is_some(), ..Opened::default() };
-        let (id, settings) = match stored {
-            Some((id, text)) => {
-                let stored: Settings = serde_json::from_str(&text).map_err(|error| unreadable(&path, &error))?;
-                let wanted = wanted.unwrap_or(&stored);
-                let differing = stored.differences(wanted);
-                if !differing.is_empty() && difference == Difference::Refuse {
-                    return Err(CampaignError::Settings { folder: folder.to_owned(), differing });
-                }
-                if !differing.is_empty() {
-                    adopt(&transaction, &text, wanted, now).map_err(failed)?;
-                }
-                opened.adopted = differing;
-                (id, wanted.clone())
+        let (id, settings) = if let Some((id, text)) = stored {
+            let stored: Settings = serde_json::from_str(&text).map_err(|error| unreadable(&path, &error))?;
+            let wanted = wanted.unwrap_or(&stored);
+            let differing = stored.differences(wanted);
+            if !differing.is_empty() && difference == Difference::Refuse {
+                return Err(CampaignError::Settings { folder: folder.to_owned(), differing });
             }
-            None => {
-                let settings = wanted.cloned().unwrap_or_default();
-                (make(&transaction, &settings, now).map_err(failed)?, settings)
+            if !differing.is_empty() {
+                adopt(&transaction, &text, wanted, now).map_err(failed)?;
             }
+            opened.adopted = differing;
+            (id, wanted.clone())
+        } else {
+            let settings = wanted.cloned().unwrap_or_default();
+            (make(&transaction, &settings, now).map_err(failed)?, settings)
         };
         if let Some(list) = list {
             (opened.added, opened.no_longer_listed) = put_sites(&transaction, list).map_err(failed)?;

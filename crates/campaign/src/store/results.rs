@@ -30,7 +30,7 @@ pub(super) fn put(connection: &Connection, id: JobId, attempted: &Attempted, now
             id.0,
             attempted.outcome.word(),
             attempted.why,
-            now.0 as i64,
+            now.stored(),
             read.elapsed_s,
             read.site.host,
             read.site.final_url,

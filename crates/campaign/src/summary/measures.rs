@@ -166,8 +166,11 @@ pub fn verdicts(n_rules: usize, sites: &[&SiteRow]) -> Vec<VerdictCount> {
     counts
 }
 
+/// A country's or a tag's sites.
+pub type Group<'a> = (String, Vec<&'a SiteRow>);
+
 /// Returns the sites by country, and by tag; a site with several tags is in several groups. Larger groups first.
-pub fn groups(answers: &Answers) -> [(&'static str, Vec<(String, Vec<&SiteRow>)>); 2] {
+pub fn groups(answers: &Answers) -> [(&'static str, Vec<Group<'_>>); 2] {
     let mut countries: BTreeMap<String, Vec<&SiteRow>> = BTreeMap::new();
     let mut tags: BTreeMap<String, Vec<&SiteRow>> = BTreeMap::new();
     for site in &answers.sites {

@@ -28,17 +28,21 @@ fn sites(n: usize) -> Vec<SiteRow> {
         let outcome = match n % 13 {
             5 => Outcome::Blocked,
             7 => Outcome::Unreachable,
-            11 if n % 2 == 0 => Outcome::Failed,
+            11 if n.is_multiple_of(2) => Outcome::Failed,
             _ => Outcome::Inspected,
         };
         let seen = outcome == Outcome::Inspected;
-        let banner = n % 9 != 0;
+        let banner = !n.is_multiple_of(9);
         let refuse = n % 3 != 1;
         let dirty = n % 5 < 2;
         SiteRow {
             url: format!("https://www.site-{n}.example/"),
             country: Some(countries[n % 6].to_owned()).filter(|_| n % 17 != 3),
-            tags: if n % 2 == 0 { vec!["news".to_owned()] } else { vec!["shop".to_owned(), "large".to_owned()] },
+            tags: if n.is_multiple_of(2) {
+                vec!["news".to_owned()]
+            } else {
+                vec!["shop".to_owned(), "large".to_owned()]
+            },
             outcome: Some(outcome),
             why: (!seen).then(|| "the site answered 403".to_owned()),
             attempts: if seen { 1 } else { 2 },
@@ -49,13 +53,13 @@ fn sites(n: usize) -> Vec<SiteRow> {
                 [
                     Some(1),
                     if n % 11 == 4 { None } else { Some(if refuse { 1 } else { 2 + n as u32 % 3 }) },
-                    (n % 4 != 0).then_some(2 + n as u32 % 4),
+                    (!n.is_multiple_of(4)).then_some(2 + n as u32 % 4),
                 ]
             } else {
                 [None; 3]
             },
             asked_before_choice: seen.then_some(dirty),
-            stored_before_choice: seen.then_some(dirty && n % 2 == 0),
+            stored_before_choice: seen.then_some(dirty && n.is_multiple_of(2)),
             verdicts: if seen {
                 vec![
                     (0, if dirty { Breach } else { Conform }),
@@ -69,8 +73,8 @@ fn sites(n: usize) -> Vec<SiteRow> {
                             Breach
                         },
                     ),
-                    (2, if n % 7 == 0 { Breach } else { Conform }),
-                    (3, if n % 8 == 0 { Inconclusive } else { Conform }),
+                    (2, if n.is_multiple_of(7) { Breach } else { Conform }),
+                    (3, if n.is_multiple_of(8) { Inconclusive } else { Conform }),
                     (4, Inconclusive),
                 ]
             } else {
@@ -88,7 +92,7 @@ fn rows(sites: Vec<SiteRow>, repeats: u16) -> Rows {
             let mut add = |question: &str, answers: [&str; 3]| {
                 for answer in answers {
                     comparison.add(Answer {
-                        site: n as i64,
+                        site: i64::try_from(n).unwrap(),
                         url: site.url.clone(),
                         question: question.to_owned(),
                         answer: Some(answer.to_owned()),
@@ -186,7 +190,7 @@ fn words(html: &str) -> String {
         if tag.starts_with("tr")
             || tag.starts_with("/thead")
             || tag.starts_with('h')
-            || tag.starts_with("p")
+            || tag.starts_with('p')
             || tag.starts_with("li")
             || tag.starts_with("rect class=\"ground")
             || tag.starts_with("summary")

@@ -40,15 +40,15 @@ fn killed() -> Result<(), Failed> {
         let mut runner = child(&["runner", path]);
         // Killed at any time, even while it starts; but seldom after it is done.
         std::thread::sleep(Duration::from_millis(20 + dice.below(140)));
-        runner.kill()?;
-        runner.wait()?;
+        runner.0.kill()?;
+        runner.0.wait()?;
         let Ok(database) = rusqlite::Connection::open(folder.path().join("campaign.db")) else { continue };
         let results = database.query_row("SELECT count(*) FROM results", [], |row| row.get::<_, usize>(0));
         finished.push(results.unwrap_or_default());
     }
     assert!(finished.windows(2).all(|pair| pair[0] <= pair[1]), "nothing finished is lost: {finished:?}");
     assert!(finished.first() < finished.last(), "it gets on in between: {finished:?}");
-    assert!(child(&["runner", path]).wait()?.success());
+    assert!(child(&["runner", path]).0.wait()?.success());
     assert_eq!(check_complete(folder.path()), SITES);
     eprintln!("finished after each kill: {finished:?}; all in {:.1?}", start.elapsed());
     Ok(())

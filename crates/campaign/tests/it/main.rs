@@ -23,9 +23,19 @@ fn main() {
 }
 
 /// Starts this program in a role.
-fn child(role: &[&str]) -> std::process::Child {
+fn child(role: &[&str]) -> Ended {
     let program = std::env::current_exe().expect("a running program has a file");
-    std::process::Command::new(program).arg("play").args(role).spawn().expect("this program can be started")
+    Ended(std::process::Command::new(program).arg("play").args(role).spawn().expect("this program can be started"))
+}
+
+/// A process that is killed when nobody needs it any more.
+struct Ended(std::process::Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// A small generator of numbers that look random, so that each run of the tests kills at the same places or near them.
@@ -80,8 +90,8 @@ fn hurried() -> vigie_campaign::Settings {
 
 /// Returns a list of so many sites, each of its own domain.
 fn list_of(n: usize) -> vigie_campaign::List {
-    let text: String = (0..n).map(|n| format!("https://site-{n}.example/,tag-{}\n", n % 3)).collect();
-    vigie_campaign::List::parse(&text).expect("these are addresses")
+    let lines: Vec<_> = (0..n).map(|n| format!("https://site-{n}.example/,tag-{}", n % 3)).collect();
+    vigie_campaign::List::parse(&lines.join("\n")).expect("these are addresses")
 }
 
 /// Checks that every site is finished exactly once, with the outcome that it has to have. Returns how many there are.

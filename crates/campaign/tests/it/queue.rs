@@ -1,13 +1,13 @@
 //! A campaign that many machines share, by a real NATS server and a shelf: whoever is killed, nothing is lost and
 //! nothing counts twice.
 
-use crate::{Dice, check_complete, child, hash, hurried, list_of, made_up};
+use crate::{Dice, Ended, check_complete, child, hash, hurried, list_of, made_up};
 use libtest_mimic::{Failed, Trial};
 use std::{
     fs,
     num::NonZeroUsize,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 use vigie_campaign::{
@@ -99,28 +99,28 @@ fn killed() -> Result<(), Failed> {
         };
         child(&role)
     };
-    let mut machines: Vec<Child> = (0..=WORKERS).map(begin).collect();
+    let mut machines: Vec<Ended> = (0..=WORKERS).map(begin).collect();
     let mut bundles = Vec::new();
     let mut dice = Dice(11);
     let mut kills = 0;
-    while machines[WORKERS].try_wait()?.is_none() {
+    while machines[WORKERS].0.try_wait()?.is_none() {
         assert!(start.elapsed() < Duration::from_secs(100), "it does not come to an end");
         // Killed at any time; workers more often than the coordinator.
         std::thread::sleep(Duration::from_millis(60 + dice.below(200)));
-        if kills < 15 && machines[WORKERS].try_wait()?.is_none() {
+        if kills < 15 && machines[WORKERS].0.try_wait()?.is_none() {
             let number = dice.below(7) as usize % (WORKERS + 1);
-            machines[number].kill()?;
-            machines[number].wait()?;
-            bundles.push(machines[number].id());
+            machines[number].0.kill()?;
+            machines[number].0.wait()?;
+            bundles.push(machines[number].0.id());
             machines[number] = begin(number);
             kills += 1;
         }
     }
-    assert!(machines[WORKERS].wait()?.success());
+    assert!(machines[WORKERS].0.wait()?.success());
     for worker in &mut machines[..WORKERS] {
-        worker.kill()?;
-        worker.wait()?;
-        bundles.push(worker.id());
+        worker.0.kill()?;
+        worker.0.wait()?;
+        bundles.push(worker.0.id());
     }
     for process in bundles {
         let _ = fs::remove_dir_all(std::env::temp_dir().join(format!("vigie-campaign-{process}")));
@@ -184,13 +184,13 @@ fn by_s3() -> Result<(), Failed> {
     let store = store.args(["-H", "127.0.0.1", "-p", &port.to_string()]).stdout(Stdio::null()).stderr(Stdio::null());
     let _store = Ended(store.spawn()?);
     wait_for(|| std::net::TcpStream::connect(("127.0.0.1", port)).ok());
-    let output = child_with(&port, &server.url)?;
+    let output = child_with(port, &server.url)?;
     assert!(output.success());
     Ok(())
 }
 
 /// The environment names the store, and may be changed in another process only.
-fn child_with(port: &u16, queue: &str) -> std::io::Result<std::process::ExitStatus> {
+fn child_with(port: u16, queue: &str) -> std::io::Result<std::process::ExitStatus> {
     Command::new(std::env::current_exe()?)
         .args(["play", "s3", queue])
         .env("AWS_ACCESS_KEY_ID", "test")
@@ -255,16 +255,6 @@ struct NatsServer {
     url: String,
     _process: Ended,
     _folder: tempfile::TempDir,
-}
-
-/// A process that is killed when nobody needs it any more.
-struct Ended(Child);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 impl NatsServer {
