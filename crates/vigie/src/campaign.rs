@@ -49,12 +49,11 @@ async fn start(options: &CampaignRunOptions, common: &Common) -> Result<u8, Faul
         .map_err(|error| failed(format!("the list `{}` cannot be read: {error}", options.list.display())))?;
     let list = List::parse(&text)
         .map_err(|error| failed(format!("the list `{}` cannot be used: {error}", options.list.display())))?;
-    let folder = match &options.visit.out {
-        Some(out) => out.clone(),
-        None => {
-            let name = options.list.file_stem().unwrap_or_default();
-            keep::home(common)?.join("campaigns").join(name)
-        }
+    let folder = if let Some(out) = &options.visit.out {
+        out.clone()
+    } else {
+        let name = options.list.file_stem().unwrap_or_default();
+        keep::home(common)?.join("campaigns").join(name)
     };
     let settings = Settings {
         repeats: NonZeroU16::new(options.repeat).unwrap_or(NonZeroU16::MIN),
@@ -86,19 +85,16 @@ async fn run_it(
     let shelf = open_shelf(share)?;
     let watcher = Watcher::new(&opened, common);
     let jobs = NonZeroUsize::from(NonZeroU16::new(share.jobs).unwrap_or(NonZeroU16::MIN));
-    let ran = match &share.queue {
-        Some(address) => {
-            let queue = Queue::connect(address).await.map_err(|error| failed(error.to_string()))?;
-            let ran = coordinate(&campaign, &queue, shelf.as_ref(), jobs, &watcher, inspect::interrupted()).await;
-            ran.map_err(|error| failed(chain(&error)))?
-        }
-        None => {
-            let inspector = Inspector::new(visit, campaign.folder().join("bundles"), shelf)?;
-            let inspect = |job| Arc::clone(&inspector).inspect(job);
-            let ran = runner::run(&campaign, jobs, inspect, &watcher, inspect::interrupted()).await;
-            inspector.close().await;
-            ran.map_err(campaign_failed)?
-        }
+    let ran = if let Some(address) = &share.queue {
+        let queue = Queue::connect(address).await.map_err(|error| failed(error.to_string()))?;
+        let ran = coordinate(&campaign, &queue, shelf.as_ref(), jobs, &watcher, inspect::interrupted()).await;
+        ran.map_err(|error| failed(chain(&error)))?
+    } else {
+        let inspector = Inspector::new(visit, campaign.folder().join("bundles"), shelf)?;
+        let inspect = |job| Arc::clone(&inspector).inspect(job);
+        let ran = runner::run(&campaign, jobs, inspect, &watcher, inspect::interrupted()).await;
+        inspector.close().await;
+        ran.map_err(campaign_failed)?
     };
     drop(watcher);
     finish(&campaign, &ran, common)
