@@ -294,7 +294,10 @@ impl Watcher {
     fn new(opened: &Opened, common: &Common) -> Self {
         let wanted = !common.quiet && !common.json;
         if wanted && opened.resumed {
-            eprintln!("The campaign goes on; {} inspections were cut short and are made again", opened.taken_back);
+            eprintln!(
+                "The campaign goes on; inspections that were cut short and are made again: {}",
+                opened.taken_back
+            );
         }
         for adopted in &opened.adopted {
             eprintln!("vigie: the campaign goes on with other settings: {adopted}");

@@ -33,8 +33,8 @@ pub const MEASURES: [Measure; 7] = [
         title: "Refusing takes more clicks",
         short: "Refusing costs more",
         meaning: "Sites where the shortest way to refuse has more clicks than the shortest way to accept, or where no \
-                  way to refuse was found, of those where a way to accept was found.",
-        ask: |site, _| site.clicks[0].map(|accept| site.clicks[1].is_none_or(|refuse| refuse > accept)),
+                  way to refuse was found, of those where a way to accept was found and the search could be made.",
+        ask: |site, rules| costs_more(site, rules, REFUSE),
     },
     Measure {
         title: "Trackers before any choice",
@@ -66,8 +66,8 @@ pub const MEASURES: [Measure; 7] = [
         title: "Withdrawing takes more clicks",
         short: "Withdrawing costs more",
         meaning: "Sites where the shortest way to withdraw has more clicks than the shortest way to accept, or where \
-                  no way to withdraw was found, of those where a way to accept was found.",
-        ask: |site, _| site.clicks[0].map(|accept| site.clicks[2].is_none_or(|withdraw| withdraw > accept)),
+                  no way to withdraw was found, of those where a way to accept was found and the search could be made.",
+        ask: |site, rules| costs_more(site, rules, WITHDRAW),
     },
 ];
 
@@ -113,28 +113,66 @@ pub fn share(measure: &Measure, sites: &[&SiteRow], rules: &Rules<'_>) -> Share 
     Share::count(sites.iter().map(|site| (measure.ask)(site, rules)))
 }
 
-/// How many clicks it takes, over the inspected sites where a way to accept was found.
+const REFUSE: usize = 1;
+const WITHDRAW: usize = 2;
+
+/// The rule that speaks of the clicks to each choice. Where it is inconclusive, the search for a way could not be made.
+const SEARCHED: [Option<&str>; 3] = [None, Some("CK-06"), Some("CK-30")];
+
+/// What the search for a way to a choice came to, on a site where a way to accept was found.
+enum Way {
+    Found(u32),
+    NotFound,
+    /// The search could not be made.
+    NotKnown,
+}
+
+fn way(site: &SiteRow, rules: &Rules<'_>, choice: usize) -> Way {
+    let inconclusive = || SEARCHED[choice].is_some_and(|rule| rules.verdict(site, rule) == Some(Verdict::Inconclusive));
+    match (site.clicks[0], site.clicks[choice]) {
+        (None, _) => Way::NotKnown,
+        (Some(_), Some(clicks)) => Way::Found(clicks),
+        (Some(_), None) if inconclusive() => Way::NotKnown,
+        (Some(_), None) => Way::NotFound,
+    }
+}
+
+fn costs_more(site: &SiteRow, rules: &Rules<'_>, choice: usize) -> Option<bool> {
+    let accept = site.clicks[0]?;
+    match way(site, rules, choice) {
+        Way::Found(clicks) => Some(clicks > accept),
+        Way::NotFound => Some(true),
+        Way::NotKnown => None,
+    }
+}
+
+/// How many clicks it takes, over the inspected sites where a way to accept was found and another could be looked for.
 pub struct ClickCount {
     /// Median over the sites where a way was found.
     pub median: Option<f64>,
     /// How many those are.
     pub found: usize,
+    /// How many it was looked for on.
+    pub of: usize,
     /// Sites with 1, 2, 3, 4, and 5 or more clicks, and those where no way was found.
     pub by_clicks: [usize; 6],
 }
 
 /// Counts the clicks to a choice.
-pub fn clicks(choice: usize, sites: &[&SiteRow]) -> ClickCount {
-    let asked: Vec<&&SiteRow> = sites.iter().filter(|site| site.clicks[0].is_some()).collect();
-    let found: Vec<u32> = asked.iter().filter_map(|site| site.clicks[choice]).collect();
+pub fn clicks(choice: usize, sites: &[&SiteRow], rules: &Rules<'_>) -> ClickCount {
+    let mut found = Vec::new();
     let mut by_clicks = [0; 6];
-    for site in &asked {
-        by_clicks[match site.clicks[choice] {
-            Some(clicks) => clicks.clamp(1, 5) as usize - 1,
-            None => 5,
-        }] += 1;
+    for site in sites {
+        match way(site, rules, choice) {
+            Way::Found(clicks) => {
+                found.push(clicks);
+                by_clicks[clicks.clamp(1, 5) as usize - 1] += 1;
+            }
+            Way::NotFound => by_clicks[5] += 1,
+            Way::NotKnown => {}
+        }
     }
-    ClickCount { median: median(found.iter().copied()), found: found.len(), by_clicks }
+    ClickCount { found: found.len(), of: by_clicks.iter().sum(), median: median(found), by_clicks }
 }
 
 /// The verdicts under a rule, counted.

@@ -251,6 +251,24 @@ fn denominators_hold_only_those_of_whom_it_is_known() {
 }
 
 #[test]
+fn a_way_that_could_not_be_looked_for_is_not_one_that_is_missing() {
+    let rules = vec![RuleName { id: "CK-30".to_owned(), title: String::new() }];
+    let site = |withdraw, verdict| SiteRow {
+        outcome: Some(Outcome::Inspected),
+        clicks: [Some(1), Some(1), withdraw],
+        verdicts: vec![(0, verdict)],
+        ..SiteRow::default()
+    };
+    let sites = vec![site(Some(1), Conform), site(None, Breach), site(None, Inconclusive)];
+    let answers = Answers { sites, rules };
+    let (seen, rules) = (measures::inspected(&answers.sites), measures::Rules::of(&answers));
+    let count = measures::clicks(2, &seen, &rules);
+    assert_eq!((count.found, count.of, count.by_clicks[5]), (1, 2, 1));
+    let share = measures::share(&measures::MEASURES[6], &seen, &rules);
+    assert_eq!((share.n, share.of), (1, 2));
+}
+
+#[test]
 fn what_the_list_says_cannot_change_the_page() {
     let hostile = "\"><script>alert(1)</script>";
     let mut all = sites(20);

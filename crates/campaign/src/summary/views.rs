@@ -140,8 +140,7 @@ pub fn page(rows: &Rows) -> Page {
         .chain([("not yet".to_owned(), outcome(None))])
         .filter(|(word, count)| *count > 0 || word != "not yet")
         .collect();
-    let click_counts: Vec<_> = (0..CHOICES.len()).map(|choice| measures::clicks(choice, &seen)).collect();
-    let n_accept = click_counts[0].found;
+    let click_counts: Vec<_> = (0..CHOICES.len()).map(|choice| measures::clicks(choice, &seen, &rules)).collect();
     let rule_rows = rule_rows(rows, &seen);
     let judged = |row: &&RuleRow| row.breach.of > 0;
     let rule_chart = charts::shares(
@@ -190,7 +189,7 @@ pub fn page(rows: &Rows) -> Page {
             .map(|(choice, count)| {
                 let labels = ["1 click", "2 clicks", "3 clicks", "4 clicks", "5 or more", "no way found"];
                 let rows: Vec<_> = labels.map(str::to_owned).into_iter().zip(count.by_clicks).collect();
-                charts::counts(format!("chart-{choice}"), format!("Clicks to {choice}"), &rows, n_accept)
+                charts::counts(format!("chart-{choice}"), format!("Clicks to {choice}"), &rows, count.of)
             })
             .collect(),
         clicks: CHOICES
@@ -200,7 +199,7 @@ pub fn page(rows: &Rows) -> Page {
                 choice,
                 median: median_shown(count.median),
                 found: count.found,
-                of: n_accept,
+                of: count.of,
                 by_clicks: count.by_clicks,
             })
             .collect(),
@@ -401,7 +400,7 @@ fn group_row(rows: &Rows, rules: &Rules<'_>, name: &str, sites: &[&SiteRow]) -> 
             .collect(),
         medians: (0..CHOICES.len())
             .map(|choice| {
-                let count = measures::clicks(choice, &seen);
+                let count = measures::clicks(choice, &seen, rules);
                 format!("{} ({})", median_shown(count.median), count.found)
             })
             .collect(),
