@@ -1,19 +1,23 @@
 #!/bin/sh
 # Installs what Vigie needs besides Rust, if it is missing: a C compiler for Rust to link with, a Chromium, and fonts
-# to draw banners with; with `--corpus`, python3 and openssl too, which serve the test corpus; with `--judges`, the
-# programs that check bundles independently: openssl, unzip, and warcio and py-wacz in a Python environment below
-# target/judges (or $VIGIE_JUDGES). Safe to run again: what is there is left alone.
+# to draw banners with; with `--corpus`, python3 and openssl too, which serve the test corpus; with `--services`, the
+# servers that tests of the queue speak to; with `--judges`, the programs that have the last word on what we write:
+# openssl, unzip, and a Python environment below target/judges (or $VIGIE_JUDGES) with warcio and py-wacz (bundles),
+# pyarrow and duckdb (a campaign's tables) and moto (an S3-compatible store). Safe to run again: what is there is left
+# alone.
 # Only Debian and its kin are handled. Elsewhere, and without the right to install, it says what to install and how.
 set -eu
 
 want_corpus=no
+want_services=no
 want_judges=no
 judges=${VIGIE_JUDGES:-$(dirname "$0")/../target/judges}
 for argument in "$@"; do
     case $argument in
         --corpus) want_corpus=yes ;;
+        --services) want_services=yes ;;
         --judges) want_judges=yes ;;
-        *) echo "setup: unknown argument \`$argument\`; expected --corpus or --judges" >&2; exit 2 ;;
+        *) echo "setup: unknown argument \`$argument\`; expected --corpus, --services or --judges" >&2; exit 2 ;;
     esac
 done
 
@@ -36,7 +40,7 @@ has_fonts() {
 has_venv() { has python3 && python3 -c 'import venv, ensurepip' 2>/dev/null; }
 
 # Which judges there are is a file, so that newer ones replace older ones.
-the_judges="warcio==1.8.1 wacz==0.6.0"
+the_judges="warcio==1.8.1 wacz==0.6.0 pyarrow==26.0.1 duckdb==2.0.0 moto[server]==5.2.5"
 
 # Into an environment of its own: nothing of the system's Python is touched.
 make_judges() {
@@ -59,6 +63,9 @@ has_fonts || missing="$missing fonts-liberation"
 if [ "$want_corpus" = yes ]; then
     has python3 || missing="$missing python3"
     has openssl || missing="$missing openssl"
+fi
+if [ "$want_services" = yes ]; then
+    has nats-server || missing="$missing nats-server"
 fi
 if [ "$want_judges" = yes ]; then
     has_venv || missing="$missing python3 python3-venv"

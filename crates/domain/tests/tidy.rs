@@ -10,15 +10,16 @@ use std::{
 };
 
 /// Each room, and the rooms it may build on. Tests of any room may use `testkit` besides.
-const ROOMS: [(&str, &[&str]); 8] = [
+const ROOMS: [(&str, &[&str]); 9] = [
     ("domain", &[]),
     ("evidence", &[]),
     ("browser", &["domain"]),
     ("banner", &["domain"]),
     ("trackers", &["domain"]),
+    ("campaign", &["domain"]),
     ("inspection", &["banner", "browser", "domain", "evidence", "trackers"]),
     ("testkit", &["domain"]),
-    ("vigie", &["banner", "browser", "domain", "evidence", "inspection", "testkit", "trackers"]),
+    ("vigie", &["banner", "browser", "campaign", "domain", "evidence", "inspection", "testkit", "trackers"]),
 ];
 
 /// Rooms that compute and do not touch the world.

@@ -60,6 +60,8 @@ pub enum Command {
     Compare(CompareOptions),
     /// Print the key that signs this user's bundles, made at first use
     Key,
+    /// Inspect many sites, and sum up what was found
+    Campaign(CampaignOptions),
     /// Serve the sample platform on this machine and inspect it
     Demo(DemoOptions),
     /// Say what is missing on this machine, and how to get it
@@ -102,6 +104,18 @@ pub struct VisitArguments {
     /// Write no report
     #[arg(long)]
     pub no_report: bool,
+}
+
+impl VisitArguments {
+    /// Returns what holds if nothing is said.
+    pub fn by_default() -> Self {
+        #[derive(Parser)]
+        struct Alone {
+            #[command(flatten)]
+            visit: VisitArguments,
+        }
+        Alone::parse_from(["vigie"]).visit
+    }
 }
 
 /// `vigie inspect`.
@@ -180,6 +194,122 @@ pub struct CompareOptions {
     pub after: PathBuf,
 }
 
+/// `vigie campaign`.
+#[derive(Debug, Args)]
+pub struct CampaignOptions {
+    /// What is to be done with the campaign.
+    #[command(subcommand)]
+    pub command: CampaignCommand,
+}
+
+/// What can be done with a campaign.
+#[derive(Debug, Subcommand)]
+pub enum CampaignCommand {
+    /// Inspect every site of a list, or go on with it
+    Run(CampaignRunOptions),
+    /// Go on with a campaign, with the sites and settings that it has
+    Resume(CampaignResumeOptions),
+    /// Inspect for a campaign that runs on another machine
+    Work(CampaignWorkOptions),
+    /// Write the page with a campaign's numbers
+    Report(CampaignReportOptions),
+    /// Write a campaign's tables for other tools
+    Export(CampaignExportOptions),
+}
+
+/// Where a campaign's work is done and its bundles go.
+#[derive(Debug, Args)]
+pub struct CampaignShare {
+    /// Sites inspected side by side; with a queue, jobs that are out at once
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub jobs: u16,
+    /// Leave the inspections to the workers of a queue, for instance nats://127.0.0.1:4222
+    #[arg(long, value_name = "URL", env = "VIGIE_QUEUE")]
+    pub queue: Option<String>,
+    /// Put bundles in a store: s3://bucket/prefix, or file:///folder
+    #[arg(long, value_name = "URL", env = "VIGIE_STORE")]
+    pub store: Option<String>,
+}
+
+/// `vigie campaign run`.
+#[derive(Debug, Args)]
+pub struct CampaignRunOptions {
+    /// One address a line with tags, or CSV with a header (url,country,tags)
+    #[arg(value_name = "LIST")]
+    pub list: PathBuf,
+    /// How often each site is inspected
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=100))]
+    pub repeat: u16,
+    /// How long a site is left alone between two inspections
+    #[arg(long, value_name = "SECONDS", default_value_t = 2.0, value_parser = parse_pause)]
+    pub pause: f64,
+    /// Go on with other settings than the campaign was started with; the summary says so
+    #[arg(long)]
+    pub adopt_settings: bool,
+    /// Who works, and where bundles go.
+    #[command(flatten)]
+    pub share: CampaignShare,
+    /// How visits are made.
+    #[command(flatten)]
+    pub visit: VisitArguments,
+}
+
+/// `vigie campaign resume`.
+#[derive(Debug, Args)]
+pub struct CampaignResumeOptions {
+    /// The campaign's folder
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+    /// The Chromium to use [default: the first on the search path]
+    #[arg(long, value_name = "PATH")]
+    pub chromium: Option<PathBuf>,
+    /// Who works, and where bundles go.
+    #[command(flatten)]
+    pub share: CampaignShare,
+}
+
+/// `vigie campaign work`.
+#[derive(Debug, Args)]
+pub struct CampaignWorkOptions {
+    /// The worker's name in results [default: a name of this process]
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// End when nothing has come for so long [default: wait for ever]
+    #[arg(long, value_name = "SECONDS")]
+    pub idle: Option<u64>,
+    /// Who works, and where bundles go.
+    #[command(flatten)]
+    pub share: CampaignShare,
+    /// How the browser is started; how visits are made comes with each job.
+    #[command(flatten)]
+    pub visit: VisitArguments,
+}
+
+/// `vigie campaign report`.
+#[derive(Debug, Args)]
+pub struct CampaignReportOptions {
+    /// The campaign's folder
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+    /// The page [default: summary.html in the campaign's folder]
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+/// `vigie campaign export`.
+#[derive(Debug, Args)]
+pub struct CampaignExportOptions {
+    /// The campaign's folder
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+    /// `parquet` or `csv`
+    #[arg(long, value_name = "FORMAT")]
+    pub format: vigie_campaign::export::Format,
+    /// Where the tables go [default: `tables` in the campaign's folder]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
 /// `vigie demo`.
 #[derive(Debug, Args)]
 pub struct DemoOptions {
@@ -217,7 +347,8 @@ impl From<PatienceArgument> for Patience {
     }
 }
 
-fn parse_scenario(text: &str) -> Result<Scenario, String> {
+/// Reads a scenario that this version can play.
+pub fn parse_scenario(text: &str) -> Result<Scenario, String> {
     let scenario: Scenario =
         text.parse().map_err(|error: vigie_domain::scenario::UnknownScenario| error.to_string())?;
     if Scenario::BY_DEFAULT.contains(&scenario) {
@@ -227,7 +358,15 @@ fn parse_scenario(text: &str) -> Result<Scenario, String> {
     }
 }
 
-fn parse_viewport(text: &str) -> Result<(u32, u32), String> {
+fn parse_pause(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(seconds) if (0.0..=3600.0).contains(&seconds) => Ok(seconds),
+        _ => Err(format!("pause `{text}` is not a number of seconds from 0 to 3600")),
+    }
+}
+
+/// Reads the size of a viewport.
+pub fn parse_viewport(text: &str) -> Result<(u32, u32), String> {
     let expected = || format!("viewport `{text}` is not of the form WIDTHxHEIGHT, for instance 1366x768");
     let (width, height) = text.split_once(['x', 'X']).ok_or_else(expected)?;
     let size = (width.parse().map_err(|_| expected())?, height.parse().map_err(|_| expected())?);

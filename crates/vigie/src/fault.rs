@@ -113,6 +113,16 @@ pub enum Fault {
         /// Why.
         why: String,
     },
+    /// A campaign could not be run, summed up or exported.
+    #[error("{why}")]
+    #[diagnostic(code(campaign::failed))]
+    Campaign {
+        /// Why.
+        why: String,
+        /// The way out.
+        #[help]
+        help: Option<String>,
+    },
     /// Somebody pressed Ctrl-C, or asked us to end.
     #[error("interrupted; what was not finished is not kept")]
     #[diagnostic(code(interrupted))]

@@ -7,7 +7,7 @@ use crate::{
 };
 use std::{
     io::IsTerminal,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -19,13 +19,13 @@ use tokio::{
 use url::Url;
 use vigie_browser::{Browser, BrowserError, LaunchOptions, VisitOptions};
 use vigie_domain::{Finding, Scenario, Verdict};
-use vigie_evidence::Expected;
+use vigie_evidence::{Expected, Key};
 use vigie_inspection::{
     bundle::Contents,
     catalogue::Catalogue,
     classify::classify,
     evidence::{Evidence, Outcome},
-    inspect::{self, Observed, Plan},
+    inspect::{self, Observed, Plan, Progress},
     judge::judge,
     report, summary, wire,
 };
@@ -96,14 +96,12 @@ async fn inspect_all(
             worst = worst.max(finish(done, out, options, common)?);
         }
         let (browser, visit) = (Arc::clone(browser), options.visit.clone());
-        let mut plan = plan(url, &visit);
         let spool = keep::spool(out)?;
-        plan.spool = Some(Arc::clone(&spool.contents));
         running.spawn(async move {
-            let watcher = progress::watcher(plan.url.host_str().unwrap_or_default(), watched);
-            let observed = inspect::inspect(browser, plan.clone(), watcher).await;
+            let watcher = progress::watcher(url.host_str().unwrap_or_default(), watched);
+            let inspected = inspect_one(browser, plan(url, &visit), spool, watcher).await;
             drop(place);
-            observed.map(|observed| Inspected { observed, plan, spool })
+            inspected
         });
     }
     while let Some(done) = running.join_next().await {
@@ -113,10 +111,22 @@ async fn inspect_all(
 }
 
 /// An inspection that was made, with what its visits left on disk.
-struct Inspected {
+pub struct Inspected {
     observed: Observed,
     plan: Plan,
     spool: keep::TemporarySpool,
+}
+
+/// Inspects one site; what its visits leave waits in the spool.
+pub async fn inspect_one(
+    browser: Arc<Browser>,
+    plan: Plan,
+    spool: keep::TemporarySpool,
+    watcher: Arc<dyn Progress>,
+) -> Result<Inspected, BrowserError> {
+    let plan = Plan { spool: Some(Arc::clone(&spool.contents)), ..plan };
+    let observed = inspect::inspect(browser, plan.clone(), watcher).await?;
+    Ok(Inspected { observed, plan, spool })
 }
 
 fn finish(
@@ -131,7 +141,8 @@ fn finish(
     }
 }
 
-fn plan(url: Url, visit: &VisitArguments) -> Plan {
+/// Returns how a site is to be inspected.
+pub fn plan(url: Url, visit: &VisitArguments) -> Plan {
     let scenarios = if visit.scenarios.is_empty() { Scenario::BY_DEFAULT.to_vec() } else { visit.scenarios.clone() };
     Plan {
         url,
@@ -155,18 +166,40 @@ fn plan(url: Url, visit: &VisitArguments) -> Plan {
     }
 }
 
-/// Judges what was observed, keeps it, and prints the answer. Returns the exit code.
-fn answer(inspected: &Inspected, out: &Path, options: &InspectOptions, common: &Common) -> Result<u8, Fault> {
+/// An inspection as it was kept.
+pub struct KeptInspection {
+    /// The answer.
+    pub document: wire::Inspection,
+    /// The bundle.
+    pub bundle: PathBuf,
+    /// The report, unless none was wanted.
+    pub report: Option<PathBuf>,
+}
+
+/// What is kept of an inspection besides its bundle.
+pub struct Keeping<'a> {
+    /// The folder.
+    pub out: &'a Path,
+    /// The key that signs.
+    pub key: &'a Key,
+    /// Whether no report is wanted.
+    pub no_report: bool,
+    /// Authorities that are asked for a timestamp.
+    pub timestamp: &'a [String],
+}
+
+/// Judges what was observed, and keeps it.
+pub fn keep_inspection(inspected: &Inspected, keeping: &Keeping<'_>) -> Result<KeptInspection, Fault> {
     let Inspected { observed, plan, spool } = inspected;
     let evidence = &observed.evidence;
     let Judged { mut document, findings } = judged(evidence, Catalogue::bundled());
     let name = format!("{}-{}", file_name(&evidence.site.host), evidence.started_at.strftime("%Y%m%dT%H%M%SZ"));
-    let timestamp = if options.timestamp.is_empty() { Expected::NotExpected } else { Expected::Expected };
-    let contents = Contents { observed, spool: &spool.contents, plan, findings: &findings, timestamp };
-    let bundle = keep::bundle(out, &name, &contents, &keep::key(common)?)?;
+    let expected = if keeping.timestamp.is_empty() { Expected::NotExpected } else { Expected::Expected };
+    let contents = Contents { observed, spool: &spool.contents, plan, findings: &findings, timestamp: expected };
+    let bundle = keep::bundle(keeping.out, &name, &contents, keeping.key)?;
     let path = bundle.path.clone();
     let mut sha256 = bundle.sha256;
-    for url in &options.timestamp {
+    for url in keeping.timestamp {
         // Without an answer the bundle says that one is pending.
         match timestamp::stamp(&path, url, &bundle.seal) {
             Ok(stamped) => sha256 = stamped,
@@ -174,24 +207,33 @@ fn answer(inspected: &Inspected, out: &Path, options: &InspectOptions, common: &
         }
     }
     document.set_evidence(&path.file_name().unwrap_or_default().to_string_lossy(), &sha256);
-    let mut kept = path.clone();
-    if !options.visit.no_report {
+    let mut report = None;
+    if !keeping.no_report {
         let pictures = |path: &str| observed.pictures.get(path).cloned();
         let made = report::render(evidence, &document, &pictures);
         let page = made.map_err(|error| Fault::Report { host: evidence.site.host.clone(), why: error.to_string() })?;
-        kept = path.with_extension("html");
-        keep::file(&kept, page.as_bytes())?;
+        let file = path.with_extension("html");
+        keep::file(&file, page.as_bytes())?;
+        report = Some(file);
     }
+    Ok(KeptInspection { document, bundle: path, report })
+}
+
+/// Judges what was observed, keeps it, and prints the answer. Returns the exit code.
+fn answer(inspected: &Inspected, out: &Path, options: &InspectOptions, common: &Common) -> Result<u8, Fault> {
+    let key = keep::key(common)?;
+    let keeping = Keeping { out, key: &key, no_report: options.visit.no_report, timestamp: &options.timestamp };
+    let kept = keep_inspection(inspected, &keeping)?;
     if common.json {
-        print_line(&json_of(&document)?);
+        print_line(&json_of(&kept.document)?);
     } else if !common.quiet {
-        print_line(&summary::render(&document, paint()));
-        print_line(&format!("Evidence {}", path.display()));
-        if kept != path {
-            print_line(&format!("Report   {}", kept.display()));
+        print_line(&summary::render(&kept.document, paint()));
+        print_line(&format!("Evidence {}", kept.bundle.display()));
+        if let Some(report) = &kept.report {
+            print_line(&format!("Report   {}", report.display()));
         }
     }
-    Ok(exit_code(evidence, &document))
+    Ok(exit_code(&inspected.observed.evidence, &kept.document))
 }
 
 /// Returns a document as one line of JSON.

@@ -1,9 +1,11 @@
-//! The command line: `vigie inspect`, `judge`, `verify`, `timestamp`, `timeline`, `compare`, `key`, `demo`, `doctor`.
+//! The command line: `vigie inspect`, `campaign`, `judge`, `verify`, `timestamp`, `timeline`, `compare`, `key`, `demo`,
+//! `doctor`.
 //!
 //! Standard output carries the answer, standard error everything else. Exit codes are those of CONTRACTS.md:
 //! 0 answered and nothing to report, 1 answered with a finding, 2 could not answer.
 
 mod arguments;
+mod campaign;
 mod demo;
 mod doctor;
 mod fault;
@@ -58,6 +60,7 @@ async fn run(arguments: &Arguments) -> Result<u8, Fault> {
         Command::Timeline(options) => timeline::run(options, &arguments.common),
         Command::Compare(options) => timeline::compare(options, &arguments.common),
         Command::Key => verify::key(&arguments.common),
+        Command::Campaign(options) => campaign::run(options, &arguments.common).await,
         Command::Demo(options) => demo::run(options, &arguments.common).await,
         Command::Doctor(options) => doctor::run(options, &arguments.common).await,
     }
