@@ -360,7 +360,7 @@ impl Visit {
             EventKind::Response { url, .. } if url.starts_with("https://") => Some(url),
             _ => None,
         });
-        answers.filter_map(|url| url.splitn(4, '/').nth(2).map(|host| format!("https://{host}"))).collect()
+        answers.filter_map(|url| url.split('/').nth(2).map(|host| format!("https://{host}"))).collect()
     }
 
     /// Returns the certificates with which an origin identified itself in this visit, the server's own first, each as

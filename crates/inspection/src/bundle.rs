@@ -112,7 +112,7 @@ pub fn write(path: &Path, contents: &Contents<'_>, key: &Key) -> Result<Finished
         writer.member(&format!("{name}.gz"), gzip(&bytes).as_slice())?;
     }
     for (name, png) in &observed.pictures {
-        writer.member(&name, png.as_slice())?;
+        writer.member(name, png.as_slice())?;
     }
     for (name, text) in Catalogue::texts() {
         writer.member(&format!("{RULES}{name}"), text.as_bytes())?;

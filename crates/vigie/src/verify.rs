@@ -52,7 +52,7 @@ fn in_words(path: &str, report: &Report) -> String {
         TimestampState::Stamped { stamps } => lines.extend(stamps.iter().map(|stamp| {
             let trust = match &stamp.trust {
                 Trust::NotChecked => "not checked against a root; name one with --tsa-ca",
-                _ => "checked against a root that was given",
+                Trust::Rooted => "checked against a root that was given",
             };
             format!("  timestamp  {} by {} ({trust})", stamp.time, stamp.authority)
         })),

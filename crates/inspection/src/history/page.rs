@@ -18,12 +18,12 @@ struct Page<'a> {
     last: String,
     n_inspections: usize,
     not_inspected: Vec<String>,
-    groups: Vec<Rows<'a>>,
+    groups: Vec<Section<'a>>,
     steady: Vec<(String, String)>,
     css: &'static str,
 }
 
-struct Rows<'a> {
+struct Section<'a> {
     title: &'static str,
     height: f64,
     marks: Vec<(f64, String)>,
@@ -52,13 +52,13 @@ struct Bar<'a> {
 pub fn render(history: &History) -> Result<String, askama::Error> {
     let (first, last) = (history.inspected.first().copied(), history.inspected.last().copied());
     let scale = Scale { first: first.unwrap_or_default(), last: last.unwrap_or_default() };
-    let mut groups: Vec<Rows<'_>> = Vec::new();
+    let mut groups: Vec<Section<'_>> = Vec::new();
     let mut group: Option<Group> = None;
     for series in history.series.iter().filter(|series| series.changed()) {
         if group != Some(series.subject.group) {
             group = Some(series.subject.group);
             let marks = history.inspected.iter().map(|at| (scale.x(*at), day(*at))).collect();
-            groups.push(Rows { title: series.subject.group.title(), height: 0.0, marks, rows: Vec::new() });
+            groups.push(Section { title: series.subject.group.title(), height: 0.0, marks, rows: Vec::new() });
         }
         let Some(rows) = groups.last_mut() else { continue };
         let y = rows.rows.len() as f64 * ROW;

@@ -21,7 +21,7 @@ pub(crate) async fn look(url: &url::Url, observed_by: &str) -> Machine {
     let resolved = resolve(url).await;
     Machine {
         system: system(),
-        program_sha256: program_sha256().clone(),
+        program_sha256: program_sha256().map(str::to_owned),
         observed_by: Some(observed_by.to_owned()),
         local_address: resolved.first().and_then(|&there| local_address(there)).map(|address| address.to_string()),
         resolved: resolved.iter().map(ToString::to_string).collect(),
@@ -64,7 +64,7 @@ fn system() -> Option<String> {
 }
 
 /// Returns the hash of the running program, computed once.
-fn program_sha256() -> &'static Option<String> {
+fn program_sha256() -> Option<&'static str> {
     static HASH: OnceLock<Option<String>> = OnceLock::new();
     HASH.get_or_init(|| {
         let mut file = std::fs::File::open(std::env::current_exe().ok()?).ok()?;
@@ -75,6 +75,7 @@ fn program_sha256() -> &'static Option<String> {
             text
         }))
     })
+    .as_deref()
 }
 
 /// Compares our clock with the `Date` headers of the answers that came over the network; one per host counts, the one
@@ -91,7 +92,8 @@ pub(crate) fn clock<'a>(visits: impl IntoIterator<Item = &'a VisitRecord>) -> Op
                 EventKind::ResponseHeaders { id, headers, .. } => {
                     let stated = headers.iter().find(|(name, _)| name == "date").map(|(_, value)| value);
                     let stated = stated.and_then(|value| rfc2822::parse(value).ok());
-                    let ours = visit.started_at.checked_add(SignedDuration::from_millis(event.at_ms as i64));
+                    let since = SignedDuration::from_millis(i64::try_from(event.at_ms).unwrap_or(i64::MAX));
+                    let ours = visit.started_at.checked_add(since);
                     if let (Some(stated), Some(host), Ok(ours)) = (stated, hosts.get(id.as_str()), ours) {
                         let offset = stated.timestamp().duration_since(ours).as_secs_f64();
                         // An answer from a cache or a slow server states an earlier time, never a later one.

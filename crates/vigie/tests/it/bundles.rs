@@ -40,7 +40,7 @@ fn judged_again(world: &World) -> Result<(), String> {
             world.vigie(&["judge", "--json"]).arg(&path).env("PATH", "").output().map_err(|e| e.to_string())?;
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         let again: Value =
-            serde_json::from_slice(&output.stdout).map_err(|error| format!("{path:?}: {error}: {said}"))?;
+            serde_json::from_slice(&output.stdout).map_err(|error| format!("{}: {error}: {said}", path.display()))?;
         if again["findings"] != answer["findings"] || again["evidence"] != answer["evidence"] || !said.is_empty() {
             return Err(format!("{}: judged differently: {said}", path.display()));
         }
