@@ -234,6 +234,20 @@ impl Visit {
         Ok(Picture { png, at_ms: self.lock().now_ms() })
     }
 
+    /// Prints the page on A4 and returns it as PDF, with its outline and tags for screen readers.
+    ///
+    /// # Errors
+    ///
+    /// If the browser does not print it within 60 s, or the page is gone.
+    pub async fn pdf(&self) -> Result<Vec<u8>, BrowserError> {
+        let params = json!({"printBackground": true, "preferCSSPageSize": true, "paperWidth": 8.27,
+            "paperHeight": 11.69, "generateTaggedPDF": true, "generateDocumentOutline": true});
+        let limit = Duration::from_secs(60);
+        let answer = self.wire.call_within(&self.main(), "Page.printToPDF", params, limit).await;
+        let answer = answer.map_err(|error| self.explain(error))?;
+        Ok(base64::engine::general_purpose::STANDARD.decode(text(&answer["data"])).unwrap_or_default())
+    }
+
     /// Evaluates an expression in the main frame and returns its value by JSON; `null` if it throws.
     ///
     /// # Errors

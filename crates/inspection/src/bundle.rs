@@ -8,7 +8,7 @@
 //!
 //! Out of scope: the form of a bundle, its signature and its verification (`evidence`, the room).
 
-mod exchanges;
+pub(crate) mod exchanges;
 
 use crate::{
     catalogue::Catalogue,

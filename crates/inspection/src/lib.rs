@@ -10,6 +10,7 @@ pub mod classify;
 pub mod judge;
 pub mod wire;
 
+pub mod export;
 pub mod history;
 pub mod report;
 pub mod summary;

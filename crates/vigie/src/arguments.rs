@@ -3,7 +3,7 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use vigie_browser::Patience;
-use vigie_domain::Scenario;
+use vigie_domain::{RuleId, Scenario};
 
 /// Watches whether a service keeps people's "no".
 #[derive(Debug, Parser)]
@@ -54,6 +54,8 @@ pub enum Command {
     Verify(VerifyOptions),
     /// Ask time-stamping authorities when a bundle existed, and keep their answers in it
     Timestamp(TimestampOptions),
+    /// Show a bundle in the form of another program
+    Export(ExportOptions),
     /// Say what changed at a site, from the bundles of its inspections
     Timeline(TimelineOptions),
     /// Say what differs between two bundles
@@ -130,9 +132,69 @@ pub struct InspectOptions {
     /// Ask this time-stamping authority (RFC 3161) for a timestamp; may be repeated
     #[arg(long, value_name = "URL")]
     pub timestamp: Vec<String>,
+    /// For continuous integration.
+    #[command(flatten)]
+    pub build: BuildArguments,
     /// How visits are made.
     #[command(flatten)]
     pub visit: VisitArguments,
+}
+
+/// For continuous integration: what fails a build, and in which forms it is told.
+#[derive(Debug, Default, Args)]
+pub struct BuildArguments {
+    /// Exit with 1 only for breaches of these rules, for instance CK-05,CK-06 [default: of any]
+    #[arg(long, value_name = "RULES", value_delimiter = ',', value_parser = parse_rule)]
+    pub fail_on: Vec<RuleId>,
+    /// Breaches that are known: they are shown, and exit with 0
+    #[arg(long, value_name = "FILE")]
+    pub baseline: Option<PathBuf>,
+    /// Write the breaches that are found as a baseline
+    #[arg(long, value_name = "FILE")]
+    pub write_baseline: Option<PathBuf>,
+    /// Write the findings as SARIF 2.1.0
+    #[arg(long, value_name = "FILE")]
+    pub sarif: Option<PathBuf>,
+    /// Write the findings as JUnit XML
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+    /// Write the findings as CSV
+    #[arg(long, value_name = "FILE")]
+    pub csv: Option<PathBuf>,
+}
+
+/// `vigie export`.
+#[derive(Debug, Args)]
+pub struct ExportOptions {
+    /// The bundle
+    #[arg(value_name = "BUNDLE")]
+    pub bundle: PathBuf,
+    /// In which form
+    #[arg(long, value_name = "FORM")]
+    pub form: Form,
+    /// Where to [default: standard output]
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// The Chromium that prints a PDF [default: the first on the search path]
+    #[arg(long, value_name = "PATH")]
+    pub chromium: Option<PathBuf>,
+}
+
+/// `--form`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Form {
+    /// Findings, for code scanning (SARIF 2.1.0)
+    Sarif,
+    /// Findings, for continuous integration (JUnit XML)
+    Junit,
+    /// Findings, for spreadsheets (RFC 4180)
+    Csv,
+    /// Traffic of the visits that play scenarios (HAR 1.2)
+    Har,
+    /// The report, as a page
+    Html,
+    /// The report, on paper; printed by Chromium
+    Pdf,
 }
 
 /// `vigie judge`.
@@ -366,6 +428,14 @@ fn parse_pause(text: &str) -> Result<f64, String> {
 }
 
 /// Reads the size of a viewport.
+fn parse_rule(text: &str) -> Result<RuleId, String> {
+    let number = text.trim().strip_prefix("CK-").and_then(|number| number.parse::<u8>().ok());
+    number
+        .filter(|number| (1..=RuleId::LAST).contains(number))
+        .map(RuleId::ck)
+        .ok_or_else(|| format!("rule `{text}` is not known; expected CK-01 to CK-40"))
+}
+
 pub fn parse_viewport(text: &str) -> Result<(u32, u32), String> {
     let expected = || format!("viewport `{text}` is not of the form WIDTHxHEIGHT, for instance 1366x768");
     let (width, height) = text.split_once(['x', 'X']).ok_or_else(expected)?;

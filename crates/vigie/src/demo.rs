@@ -1,7 +1,7 @@
 //! `vigie demo`: the sample platform, served on this machine and inspected.
 
 use crate::{
-    arguments::{Common, DemoOptions, InspectOptions},
+    arguments::{BuildArguments, Common, DemoOptions, InspectOptions},
     fault::Fault,
     inspect,
 };
@@ -27,6 +27,15 @@ pub async fn run(options: &DemoOptions, common: &Common) -> Result<u8, Fault> {
     if !common.quiet && !common.json {
         eprintln!("Inspecting the sample platform, a made-up site served on this machine at {ADDRESS}");
     }
-    inspect::run(&InspectOptions { urls: vec![ADDRESS.to_owned()], jobs: 1, timestamp: Vec::new(), visit }, common)
-        .await
+    inspect::run(
+        &InspectOptions {
+            urls: vec![ADDRESS.to_owned()],
+            jobs: 1,
+            timestamp: Vec::new(),
+            build: BuildArguments::default(),
+            visit,
+        },
+        common,
+    )
+    .await
 }

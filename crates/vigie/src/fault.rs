@@ -95,6 +95,15 @@ pub enum Fault {
         /// What is wrong with it.
         why: String,
     },
+    /// No list of known breaches.
+    #[error("`{}` holds no baseline: {why}", .path.display())]
+    #[diagnostic(code(baseline::unreadable), help("write one with `--write-baseline FILE`"))]
+    Baseline {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// No certificates.
     #[error("`{}` holds no certificates: {why}", .path.display())]
     #[diagnostic(code(roots::unreadable), help("name a file of certificates in PEM"))]

@@ -1,7 +1,7 @@
 //! `vigie inspect`: from addresses to findings.
 
 use crate::{
-    arguments::{Common, InspectOptions, VisitArguments},
+    arguments::{BuildArguments, Common, InspectOptions, VisitArguments},
     fault::Fault,
     keep, progress, timestamp,
 };
@@ -18,13 +18,14 @@ use tokio::{
 };
 use url::Url;
 use vigie_browser::{Browser, BrowserError, LaunchOptions, VisitOptions};
-use vigie_domain::{Finding, Scenario, Verdict};
+use vigie_domain::{Finding, RuleId, Scenario};
 use vigie_evidence::{Expected, Key};
 use vigie_inspection::{
     bundle::Contents,
     catalogue::Catalogue,
     classify::classify,
     evidence::{Evidence, Outcome},
+    export::{self, Baseline},
     inspect::{self, Observed, Plan, Progress},
     judge::judge,
     report, summary, wire,
@@ -87,13 +88,13 @@ async fn inspect_all(
     let places = Arc::new(Semaphore::new(usize::from(options.jobs)));
     let watched = !common.quiet && !common.json;
     let mut running = JoinSet::new();
-    let mut worst = 0;
+    let mut build = Build::new(&options.build)?;
     // Each answer is kept and printed as soon as it is there, and then forgotten: what a campaign needs does not grow
     // with its sites.
     for url in urls {
         let place = Arc::clone(&places).acquire_owned().await;
         while let Some(done) = running.try_join_next() {
-            worst = worst.max(finish(done, out, options, common)?);
+            build.take(finish(done, out, options, common)?);
         }
         let (browser, visit) = (Arc::clone(browser), options.visit.clone());
         let spool = keep::spool(out)?;
@@ -105,9 +106,9 @@ async fn inspect_all(
         });
     }
     while let Some(done) = running.join_next().await {
-        worst = worst.max(finish(done, out, options, common)?);
+        build.take(finish(done, out, options, common)?);
     }
-    Ok(worst)
+    build.end()
 }
 
 /// An inspection that was made, with what its visits left on disk.
@@ -134,7 +135,7 @@ fn finish(
     out: &Path,
     options: &InspectOptions,
     common: &Common,
-) -> Result<u8, Fault> {
+) -> Result<wire::Inspection, Fault> {
     match done {
         Ok(inspected) => answer(&inspected?, out, options, common),
         Err(error) => Err(Fault::Runtime { why: error.to_string() }),
@@ -219,8 +220,13 @@ pub fn keep_inspection(inspected: &Inspected, keeping: &Keeping<'_>) -> Result<K
     Ok(KeptInspection { document, bundle: path, report })
 }
 
-/// Judges what was observed, keeps it, and prints the answer. Returns the exit code.
-fn answer(inspected: &Inspected, out: &Path, options: &InspectOptions, common: &Common) -> Result<u8, Fault> {
+/// Judges what was observed, keeps it, prints the answer, and returns it.
+fn answer(
+    inspected: &Inspected,
+    out: &Path,
+    options: &InspectOptions,
+    common: &Common,
+) -> Result<wire::Inspection, Fault> {
     let key = keep::key(common)?;
     let keeping = Keeping { out, key: &key, no_report: options.visit.no_report, timestamp: &options.timestamp };
     let kept = keep_inspection(inspected, &keeping)?;
@@ -233,7 +239,7 @@ fn answer(inspected: &Inspected, out: &Path, options: &InspectOptions, common: &
             print_line(&format!("Report   {}", report.display()));
         }
     }
-    Ok(exit_code(&inspected.observed.evidence, &kept.document))
+    Ok(kept.document)
 }
 
 /// Returns a document as one line of JSON.
@@ -256,7 +262,7 @@ pub fn print_judgement(
     } else if !common.quiet {
         print_line(&summary::render(&document, paint()));
     }
-    Ok((findings, exit_code(evidence, &document)))
+    Ok((findings, exit_code(&document, &[], &Baseline::default())))
 }
 
 /// Judges evidence by this program's rules.
@@ -275,13 +281,58 @@ fn judged(evidence: &Evidence, catalogue: &Catalogue) -> Judged {
     Judged { document: wire::Inspection::new(evidence, &classified, &findings), findings }
 }
 
-fn exit_code(evidence: &Evidence, document: &wire::Inspection) -> u8 {
-    if evidence.outcome != Outcome::Inspected {
-        let why = evidence.why.as_deref().unwrap_or("no reason is known");
-        eprintln!("vigie: `{}` could not be inspected: {why}", evidence.site.requested_url);
+/// Returns the exit code for one answer; says on standard error why a site was not inspected.
+fn exit_code(document: &wire::Inspection, rules: &[RuleId], baseline: &Baseline) -> u8 {
+    if document.outcome != Outcome::Inspected {
+        let why = document.why.as_deref().unwrap_or("no reason is known");
+        eprintln!("vigie: `{}` could not be inspected: {why}", document.site.requested_url);
         return 2;
     }
-    u8::from(document.findings.iter().any(|finding| finding.verdict == Verdict::Breach))
+    u8::from(!export::failing(document, rules, baseline).is_empty())
+}
+
+/// What continuous integration wants of all answers together. Only where it wants a file are answers kept for it.
+struct Build<'a> {
+    options: &'a BuildArguments,
+    baseline: Baseline,
+    documents: Vec<wire::Inspection>,
+    worst: u8,
+}
+
+impl<'a> Build<'a> {
+    fn new(options: &'a BuildArguments) -> Result<Self, Fault> {
+        let baseline = match &options.baseline {
+            Some(path) => {
+                let unusable = |why: String| Fault::Baseline { path: path.clone(), why };
+                let text = std::fs::read_to_string(path).map_err(|error| unusable(keep::in_full(&error)))?;
+                Baseline::parse(&text).map_err(|error| unusable(error.to_string()))?
+            }
+            None => Baseline::default(),
+        };
+        Ok(Self { options, baseline, documents: Vec::new(), worst: 0 })
+    }
+
+    fn take(&mut self, document: wire::Inspection) {
+        self.worst = self.worst.max(exit_code(&document, &self.options.fail_on, &self.baseline));
+        let options = self.options;
+        let files = [&options.sarif, &options.junit, &options.csv, &options.write_baseline];
+        if files.iter().any(|file| file.is_some()) {
+            self.documents.push(document);
+        }
+    }
+
+    /// Writes what is wanted and returns the exit code.
+    fn end(self) -> Result<u8, Fault> {
+        let Self { options, baseline, documents, worst } = self;
+        let write = |path: &Option<PathBuf>, text: &dyn Fn() -> String| {
+            path.as_ref().map_or(Ok(()), |path| keep::file(path, text().as_bytes()))
+        };
+        write(&options.sarif, &|| export::sarif::log(&documents, &baseline).to_string())?;
+        write(&options.junit, &|| export::junit::document(&documents, &options.fail_on, &baseline))?;
+        write(&options.csv, &|| export::csv::findings(&documents))?;
+        write(&options.write_baseline, &|| Baseline::of(&documents).to_text())?;
+        Ok(worst)
+    }
 }
 
 /// Prints on standard output; whoever stopped reading does not want the rest.

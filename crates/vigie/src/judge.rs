@@ -4,11 +4,11 @@ use crate::{
     arguments::{Common, JudgeOptions},
     fault::Fault,
     inspect,
-    keep::in_full,
+    keep::{self, KeptEvidence, in_full},
 };
 use similar::TextDiff;
 use std::{borrow::Cow, path::Path};
-use vigie_evidence::{Bundle, Roots};
+use vigie_evidence::Bundle;
 use vigie_inspection::{bundle, catalogue::Catalogue};
 
 /// Judges a bundle again, prints the findings, and shows how they differ from those that it holds.
@@ -17,16 +17,11 @@ use vigie_inspection::{bundle, catalogue::Catalogue};
 pub fn run(options: &JudgeOptions, common: &Common) -> Result<u8, Fault> {
     let path = &options.bundle;
     let unusable = |why: String| Fault::Evidence { path: path.clone(), why };
-    let opened = Bundle::open(path).map_err(|error| unusable(in_full(&error)))?;
-    let checked = opened.verify(&Roots::default()).map_err(|error| unusable(in_full(&error)))?;
-    if let Some(problem) = checked.problems.first() {
-        return Err(unusable(format!("it was changed since it was signed, {problem}; see `vigie verify`")));
-    }
-    let evidence = bundle::evidence(&opened).map_err(|error| unusable(in_full(&error)))?;
+    let KeptEvidence { evidence, bundle: opened, sha256 } = keep::evidence(path)?;
     let held = bundle::findings(&opened).map_err(|error| unusable(in_full(&error)))?;
     let catalogue = catalogue(options, &opened)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let (findings, code) = inspect::print_judgement(&evidence, &catalogue, &name, &checked.facts.sha256, common)?;
+    let (findings, code) = inspect::print_judgement(&evidence, &catalogue, &name, &sha256, common)?;
     let now = bundle::findings_bytes(&findings);
     if now == held {
         return Ok(code);

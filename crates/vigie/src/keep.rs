@@ -11,8 +11,11 @@ use std::{
     sync::Arc,
 };
 use vigie_browser::{Spool, spool::SPOOL_BYTES};
-use vigie_evidence::{Finished, Key, WriteError};
-use vigie_inspection::bundle::{self, BundleError, Contents};
+use vigie_evidence::{Bundle, Finished, Key, Roots, WriteError};
+use vigie_inspection::{
+    bundle::{self, BundleError, Contents},
+    evidence::Evidence,
+};
 
 /// Returns the folder below which everything is kept.
 pub fn home(common: &Common) -> Result<PathBuf, Fault> {
@@ -72,6 +75,32 @@ pub fn bundle(out: &Path, name: &str, contents: &Contents<'_>, key: &Key) -> Res
         }
     }
     Err(Fault::Unwritable { path: out.join(name), why: "a thousand inspections have that name".to_owned() })
+}
+
+/// The evidence of a bundle, and the bundle.
+pub struct KeptEvidence {
+    /// What was observed.
+    pub evidence: Evidence,
+    /// The bundle that holds it.
+    pub bundle: Bundle,
+    /// The bundle's SHA-256, in hexadecimal.
+    pub sha256: String,
+}
+
+/// Reads the evidence of a bundle that is what was signed.
+///
+/// # Errors
+///
+/// If it cannot be read, was changed, or holds no evidence of this version.
+pub fn evidence(path: &Path) -> Result<KeptEvidence, Fault> {
+    let unusable = |why: String| Fault::Evidence { path: path.to_owned(), why };
+    let bundle = Bundle::open(path).map_err(|error| unusable(in_full(&error)))?;
+    let report = bundle.verify(&Roots::default()).map_err(|error| unusable(in_full(&error)))?;
+    if let Some(problem) = report.problems.first() {
+        return Err(unusable(format!("it was changed since it was signed, {problem}; see `vigie verify`")));
+    }
+    let evidence = bundle::evidence(&bundle).map_err(|error| unusable(in_full(&error)))?;
+    Ok(KeptEvidence { evidence, bundle, sha256: report.facts.sha256 })
 }
 
 /// Writes a file that is there whole or not at all.

@@ -1,5 +1,5 @@
-//! The command line: `vigie inspect`, `campaign`, `judge`, `verify`, `timestamp`, `timeline`, `compare`, `key`, `demo`,
-//! `doctor`.
+//! The command line: `vigie inspect`, `campaign`, `judge`, `verify`, `export`, `timestamp`, `timeline`, `compare`,
+//! `key`, `demo`, `doctor`.
 //!
 //! Standard output carries the answer, standard error everything else. Exit codes are those of CONTRACTS.md:
 //! 0 answered and nothing to report, 1 answered with a finding, 2 could not answer.
@@ -8,6 +8,7 @@ mod arguments;
 mod campaign;
 mod demo;
 mod doctor;
+mod export;
 mod fault;
 mod inspect;
 mod judge;
@@ -57,6 +58,7 @@ async fn run(arguments: &Arguments) -> Result<u8, Fault> {
         Command::Judge(options) => judge::run(options, &arguments.common),
         Command::Verify(options) => verify::run(options, &arguments.common),
         Command::Timestamp(options) => timestamp::run(options, &arguments.common),
+        Command::Export(options) => export::run(options).await,
         Command::Timeline(options) => timeline::run(options, &arguments.common),
         Command::Compare(options) => timeline::compare(options, &arguments.common),
         Command::Key => verify::key(&arguments.common),

@@ -4,14 +4,11 @@ use crate::{
     arguments::{Common, CompareOptions, TimelineOptions},
     fault::Fault,
     inspect::{self, json_of, print_line},
-    keep::{self, in_full},
+    keep::{self, KeptEvidence, in_full},
 };
 use jiff::Timestamp;
 use std::path::{Path, PathBuf};
-use vigie_evidence::{Bundle, Roots};
 use vigie_inspection::{
-    bundle,
-    evidence::Evidence,
     history::{self, History, page},
     wire::Inspection,
 };
@@ -25,8 +22,10 @@ pub fn run(options: &TimelineOptions, common: &Common) -> Result<u8, Fault> {
     let host = host_of(&options.site);
     let mut inspections: Vec<(Timestamp, Inspection)> = Vec::new();
     for path in bundles_of(&folder, &host)? {
-        match read(&path) {
-            Ok(evidence) if evidence.site.host == host || host_of(&evidence.site.requested_url) == host => {
+        match keep::evidence(&path) {
+            Ok(KeptEvidence { evidence, .. })
+                if evidence.site.host == host || host_of(&evidence.site.requested_url) == host =>
+            {
                 inspections.push((evidence.started_at, inspect::document(&evidence)));
             }
             Ok(_) => {}
@@ -53,7 +52,7 @@ pub fn run(options: &TimelineOptions, common: &Common) -> Result<u8, Fault> {
 
 /// Says what differs between two bundles. Exit code 1 where anything does.
 pub fn compare(options: &CompareOptions, common: &Common) -> Result<u8, Fault> {
-    let document = |path: &Path| read(path).map(|evidence| inspect::document(&evidence));
+    let document = |path: &Path| keep::evidence(path).map(|kept| inspect::document(&kept.evidence));
     let (before, after) = (document(&options.before)?, document(&options.after)?);
     let Some(found) = history::differences(&before, &after) else {
         let closed = if history::facts(&before).is_none() { &options.before } else { &options.after };
@@ -78,17 +77,6 @@ pub fn compare(options: &CompareOptions, common: &Common) -> Result<u8, Fault> {
         }
     }
     Ok(u8::from(!found.is_empty()))
-}
-
-/// Reads the evidence of a bundle that is what was signed.
-fn read(path: &Path) -> Result<Evidence, Fault> {
-    let unusable = |why: String| Fault::Evidence { path: path.to_owned(), why };
-    let opened = Bundle::open(path).map_err(|error| unusable(in_full(&error)))?;
-    let report = opened.verify(&Roots::default()).map_err(|error| unusable(in_full(&error)))?;
-    if let Some(problem) = report.problems.first() {
-        return Err(unusable(format!("it was changed since it was signed, {problem}")));
-    }
-    bundle::evidence(&opened).map_err(|error| unusable(in_full(&error)))
 }
 
 /// Returns the bundles below a folder whose names begin with a host's.

@@ -14,25 +14,25 @@ use vigie_evidence::{Body, Exchange, Outcome, Payload, Request, Response, Source
 
 /// One hop of a request.
 #[derive(Default)]
-struct Hop<'a> {
-    url: &'a str,
-    method: &'a str,
-    body: Option<&'a str>,
-    at_ms: u64,
-    sent: Vec<(String, String)>,
-    received: Option<Vec<(String, String)>>,
-    answer: Option<Answer<'a>>,
-    body_hash: Option<(&'a str, u64)>,
-    has_ended: bool,
-    failed: Option<&'a str>,
+pub(crate) struct Hop<'a> {
+    pub url: &'a str,
+    pub method: &'a str,
+    pub body: Option<&'a str>,
+    pub at_ms: u64,
+    pub sent: Vec<(String, String)>,
+    pub received: Option<Vec<(String, String)>>,
+    pub answer: Option<Answer<'a>>,
+    pub body_hash: Option<(&'a str, u64)>,
+    pub has_ended: bool,
+    pub failed: Option<&'a str>,
 }
 
-struct Answer<'a> {
-    status: u16,
-    status_text: &'a str,
-    mime: &'a str,
-    remote: Option<&'a str>,
-    protocol: &'a str,
+pub(crate) struct Answer<'a> {
+    pub status: u16,
+    pub status_text: &'a str,
+    pub mime: &'a str,
+    pub remote: Option<&'a str>,
+    pub protocol: &'a str,
 }
 
 /// What is known of the requests that share an id.
@@ -45,7 +45,7 @@ struct Chain {
 }
 
 /// Returns the wall-clock time of a moment of a visit.
-pub(super) fn wall_clock(visit: &VisitRecord, at_ms: u64) -> Timestamp {
+pub(crate) fn wall_clock(visit: &VisitRecord, at_ms: u64) -> Timestamp {
     let since = SignedDuration::from_millis(i64::try_from(at_ms).unwrap_or(i64::MAX));
     visit.started_at.checked_add(since).unwrap_or(visit.started_at)
 }
@@ -70,7 +70,7 @@ pub(super) fn archive(
     Ok(())
 }
 
-fn hops(visit: &VisitRecord) -> Vec<Hop<'_>> {
+pub(crate) fn hops(visit: &VisitRecord) -> Vec<Hop<'_>> {
     let mut hops: Vec<Hop<'_>> = Vec::new();
     let mut chains: HashMap<&str, Chain> = HashMap::new();
     for event in &visit.events {
