@@ -17,6 +17,8 @@ pub fn trials(world: &Arc<World>) -> Vec<Trial> {
         named("an_interrupted_inspection_leaves_nothing_behind", interrupted),
         named("a_killed_browser_is_said_in_one_sentence", killed),
         named("a_full_disk_is_said_in_one_sentence", full_disk),
+        named("a_campaign_that_was_killed_goes_on_where_it_was", campaign),
+        named("a_build_fails_for_what_is_asked_for_and_not_known", build),
         named("the_doctor_says_what_is_there", doctor),
         named("a_page_without_banner_and_trackers_breaches_nothing", nothing_to_report),
     ]
@@ -184,6 +186,60 @@ fn full_disk(world: &World) -> Result<(), String> {
     } else {
         Err(format!("{:?}: {said}", output.status.code()))
     }
+}
+
+/// Three sites of one domain each; killed while it is at one of them.
+fn campaign(world: &World) -> Result<(), String> {
+    let folder = world.out.path().join("campaign");
+    let list = world.out.path().join("sites.csv");
+    let sites =
+        "https://no-banner.test/,plain\nhttps://two-equal-buttons.test/,fair\nhttps://accept-twice.test/,unfair\n";
+    std::fs::write(&list, sites).map_err(|error| error.to_string())?;
+    let mut start =
+        world.vigie(&["campaign", "run", "--quiet", "--scenarios", "S0,S1,S2", "--ignore-certificate-errors"]);
+    start.arg(&list).arg("--out").arg(&folder);
+    start.args(world.server.chromium_args().iter().map(|argument| format!("--chromium-arg={argument}")));
+    let mut child = start.stderr(Stdio::null()).spawn().map_err(|error| error.to_string())?;
+    std::thread::sleep(Duration::from_secs(6));
+    child.kill().and_then(|()| child.wait()).map_err(|error| error.to_string())?;
+    let output = world.vigie(&["campaign", "resume", "--json"]).arg(&folder).output().map_err(|e| e.to_string())?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let answer: serde_json::Value =
+        serde_json::from_slice(&output.stdout).map_err(|error| format!("{error}: {said}"))?;
+    if answer["complete"] != true || answer["done"] != 3 || output.status.code() != Some(1) {
+        return Err(format!("{:?} {answer} {said}", output.status.code()));
+    }
+    let page = std::fs::read_to_string(folder.join("summary.html")).map_err(|error| error.to_string())?;
+    let n_bundles = std::fs::read_dir(folder.join("bundles"))
+        .map_err(|error| error.to_string())?
+        .flatten()
+        .filter(|entry| entry.path().extension().is_some_and(|ending| ending == "wacz"))
+        .count();
+    if page.contains("unfair") && n_bundles >= 3 { Ok(()) } else { Err(format!("{n_bundles} bundles")) }
+}
+
+fn build(world: &World) -> Result<(), String> {
+    let out = world.out.path().join("build");
+    let file = |name: &str| out.join(name).to_string_lossy().into_owned();
+    let mut arguments = arguments_for(world, "https://accept-twice.test/", &out.to_string_lossy());
+    arguments.extend(["--quiet", "--no-report"].map(str::to_owned));
+    let run = |more: &[String]| {
+        let output = world.vigie(&[]).args(&arguments).args(more).output();
+        output.map(|output| output.status.code()).map_err(|error| error.to_string())
+    };
+    let option = |name: &str, value: String| format!("--{name}={value}");
+    let written = [option("write-baseline", file("known.json")), option("sarif", file("vigie.sarif"))];
+    let first = run(&written)?;
+    let known = run(&[option("baseline", file("known.json")), option("junit", file("vigie.xml"))])?;
+    let other = run(&[option("fail-on", "CK-36".to_owned())])?;
+    if (first, known, other) != (Some(1), Some(0), Some(0)) {
+        return Err(format!("exit codes {first:?}, {known:?}, {other:?}"));
+    }
+    let sarif = std::fs::read(file("vigie.sarif")).map_err(|error| error.to_string())?;
+    let sarif: serde_json::Value = serde_json::from_slice(&sarif).map_err(|error| error.to_string())?;
+    let junit = std::fs::read_to_string(file("vigie.xml")).map_err(|error| error.to_string())?;
+    let is_told = sarif["runs"][0]["results"].as_array().is_some_and(|results| results.len() == 40);
+    if is_told && junit.contains("failures=\"0\"") { Ok(()) } else { Err("SARIF or JUnit lack something".to_owned()) }
 }
 
 fn doctor(world: &World) -> Result<(), String> {
