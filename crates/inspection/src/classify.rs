@@ -24,7 +24,7 @@ pub use traffic::{Reading, RequestFact, TrackerFact};
 use crate::evidence::Evidence;
 use profile::Profile;
 use traffic::Traffic;
-pub(crate) use traffic::percent_decoded;
+pub(crate) use traffic::{BY_ALIAS, percent_decoded};
 use vigie_domain::{Scenario, record::VisitRecord};
 use vigie_trackers::{Class, Classifier, TrackerHosts};
 
@@ -75,8 +75,11 @@ pub fn classify(evidence: &Evidence, classifier: &Classifier) -> Classified {
     let site = &evidence.site.host;
     let chosen = choice::written_by_choice(evidence);
     let profiles: Vec<Profile> = evidence.visits.iter().map(|visit| Profile::of(visit, site)).collect();
-    let mut traffics: Vec<Traffic> =
-        evidence.visits.iter().map(|visit| Traffic::of(visit, page_of(visit, evidence), site, classifier)).collect();
+    let mut traffics: Vec<Traffic> = evidence
+        .visits
+        .iter()
+        .map(|visit| Traffic::of(visit, page_of(visit, evidence), site, &evidence.aliases, classifier))
+        .collect();
 
     let mut hosts = TrackerHosts::default();
     for traffic in &traffics {

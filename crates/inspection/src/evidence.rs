@@ -342,6 +342,10 @@ pub struct Evidence {
     /// The certificates with which origins identified themselves: DER in base64, the server's own first.
     #[serde(default)]
     pub certificates: BTreeMap<String, Vec<String>>,
+    /// Of the site's other hosts that were asked for something, the aliases (CNAME) that the machine's resolver gave, in
+    /// order; a host about which it did not answer is not there.
+    #[serde(default)]
+    pub aliases: BTreeMap<String, Vec<String>>,
     /// Every visit that plays a scenario.
     pub visits: Vec<VisitRecord>,
     /// What could not be observed, in sentences.

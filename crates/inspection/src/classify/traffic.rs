@@ -126,9 +126,26 @@ pub(super) struct Traffic {
     site: String,
 }
 
+/// What the reason of a match says where the host is the site's own by name alone.
+pub(crate) const BY_ALIAS: &str = "; the host is an alias (CNAME) of ";
+
+/// Returns what a request is by the host that its own is an alias of, whatever it asks of it: a path or a
+/// kind of request may look like a tracker's anywhere.
+fn behind(alias: &str, document: &str, classifier: &Classifier) -> Option<TrackerMatch> {
+    let mut found = classifier.request(&format!("https://{alias}/"), document, "script")?;
+    found.why = format!("{}{BY_ALIAS}{alias}", found.why);
+    Some(found)
+}
+
 impl Traffic {
     /// Reads the requests and matches them with the lists.
-    pub(super) fn of(visit: &VisitRecord, page: &str, site: &str, classifier: &Classifier) -> Self {
+    pub(super) fn of(
+        visit: &VisitRecord,
+        page: &str,
+        site: &str,
+        aliases: &BTreeMap<String, Vec<String>>,
+        classifier: &Classifier,
+    ) -> Self {
         let mut asked: Vec<Asked> = Vec::new();
         // By request id: the hops of a redirect, in order, and how many have had headers and answers.
         let mut hops: HashMap<&str, (Vec<usize>, usize, usize)> = HashMap::new();
@@ -141,8 +158,13 @@ impl Traffic {
                         .as_deref()
                         .filter(|document| host_of(document).is_some_and(|host| party(&host, site) == Party::First));
                     let document = document.unwrap_or(page).to_owned();
-                    let matched = classifier
-                        .request(url, &document, resource)
+                    let by_alias = || {
+                        let mut aliases = aliases.get(&host).into_iter().flatten();
+                        aliases.find_map(|alias| behind(alias, &document, classifier))
+                    };
+                    // Who hides behind the name says more than what the address looks like.
+                    let matched = by_alias()
+                        .or_else(|| classifier.request(url, &document, resource))
                         .filter(|found| found.class.is_exempt() != Some(true));
                     hops.entry(id).or_default().0.push(asked.len());
                     asked.push(Asked {

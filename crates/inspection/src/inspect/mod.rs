@@ -4,12 +4,13 @@
 //!
 //! In reading order: [`plan`] says what is to be done; [`tour`] is one visit with its pictures and samples; [`mod@look`]
 //! sees the banner; [`moves`] says what a person could click next; [`effect`] tells what a click did; [`search`] finds
-//! the least clicks; [`scenes`] plays the scenarios; `machine` describes the machine; [`run`] does it all, side by side and within the time limit.
+//! the least clicks; [`scenes`] plays the scenarios; `machine` describes the machine; `names` asks for aliases; [`run`] does it all, side by side and within the time limit.
 
 pub mod effect;
 pub mod look;
 mod machine;
 pub mod moves;
+mod names;
 pub mod plan;
 pub mod run;
 pub mod scenes;

@@ -3,6 +3,7 @@
 use super::{
     machine,
     moves::{self, Move},
+    names,
     plan::{Accepted, Context, Pictures, Plan, Progress},
     scenes::{self, Display},
     search::{self, MAX_CLICKS, Start},
@@ -120,6 +121,7 @@ pub async fn inspect(browser: Arc<Browser>, plan: Plan, progress: Arc<dyn Progre
     let gathered = std::mem::take(&mut *lock(&shared));
     let mut evidence = put_together(&context, gathered, started_at, start.elapsed().as_secs_f64());
     evidence.environment.machine = Machine { clock: machine::clock(&evidence.visits), ..machine };
+    evidence.aliases = names::aliases(&evidence.visits, &evidence.site.host).await;
     let pictures = std::mem::take(&mut *context.pictures.lock().expect("no code panics while it holds this lock"));
     Ok(Observed { evidence, pictures })
 }
@@ -507,6 +509,7 @@ fn put_together(
         certificates: std::mem::take(
             &mut *context.certificates.lock().expect("no code panics while it holds this lock"),
         ),
+        aliases: BTreeMap::new(),
         visits: gathered.visits,
         gaps,
     }

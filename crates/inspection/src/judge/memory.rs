@@ -8,7 +8,7 @@ use super::{
     words::house_of,
 };
 use crate::{
-    classify::{CookieFact, TrackerFact},
+    classify::{BY_ALIAS, CookieFact, TrackerFact},
     evidence::{ChoicePath, Entry, Return, Way},
 };
 use std::collections::BTreeSet;
@@ -215,6 +215,39 @@ fn came_back(back: &Return) -> EvidenceRef {
         picture: back.picture.clone(),
         ..EvidenceRef::default()
     }
+}
+
+/// CK-38. No host of the site's own is an alias of a tracker operator's.
+pub(super) fn no_cloaked_party(case: &Case<'_>) -> Answer {
+    let mut own: BTreeSet<&str> = BTreeSet::new();
+    let mut cloaked = BTreeSet::new();
+    let mut shown = Vec::new();
+    let site = &case.evidence.site.host;
+    for played in [Scenario::S0, Scenario::S2].into_iter().filter_map(|scenario| case.played(scenario)) {
+        let asked =
+            played.facts.requests.iter().filter(|request| request.party == Party::First && request.host != *site);
+        own.extend(asked.map(|request| request.host.as_str()));
+        for tracker in played.facts.trackers.iter().filter(|tracker| tracker.why.contains(BY_ALIAS)) {
+            if cloaked.insert(tracker.host.as_str()) {
+                shown.push(event(played.name(), tracker.event, format!("{}: {}", tracker.host, tracker.why)));
+            }
+        }
+    }
+    if !cloaked.is_empty() {
+        return Answer::breach(format!("trackers are asked under the site's own name: {}", list(&cloaked)))
+            .showing(shown);
+    }
+    if let Err(why) = case.watched(Scenario::S0) {
+        return Answer::inconclusive(format!("no tracker was seen behind the site's own name, but {why}"));
+    }
+    if own.is_empty() {
+        return Answer::not_applicable("nothing was asked of another host of the site's own");
+    }
+    let silent: Vec<&&str> = own.iter().filter(|host| !case.evidence.aliases.contains_key(**host)).collect();
+    if !silent.is_empty() {
+        return Answer::inconclusive(format!("of whom these hosts are aliases could not be learned: {}", list(silent)));
+    }
+    Answer::conform(format!("no host of the site's own is an alias of a known tracker: {}", list(&own)))
 }
 
 /// Returns the cookies of audience measurement that were there without consent, so that an exemption must be claimed.

@@ -111,6 +111,7 @@ fn test(rule: &Rule, case: &Case<'_>) -> Answer {
         35 => memory::exempt_conditions(case),
         36 => signals::no_legitimate_interest(case),
         37 => signals::signals_agree(case),
+        38 => memory::no_cloaked_party(case),
         // A rule that the catalogue wants judged and that has no test here: a test of this module keeps that from
         // happening unseen.
         _ => Answer::inconclusive("not judged: this build has no test for it"),

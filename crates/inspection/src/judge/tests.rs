@@ -94,7 +94,7 @@ fn a_page_without_banner_and_trackers_conforms_to_what_it_can() {
     };
     assert_eq!(of(Conform), [1, 2, 3]);
     assert_eq!(of(Breach), [0_u8; 0]);
-    assert_eq!(of(NotApplicable).len(), 33);
+    assert_eq!(of(NotApplicable).len(), 34);
 }
 
 #[test]
@@ -960,6 +960,24 @@ fn ck_34_and_35_an_audience_tracker_without_consent() {
     check(34, measured(year), Inconclusive, "live 13 months at most (_ga)");
     check(34, measured(two), Breach, "live longer than 13 months: _ga (730 days)");
     check(35, measured(year), Inconclusive, "the other conditions need documents");
+}
+
+#[test]
+fn ck_38_a_tracker_behind_the_sites_own_name() {
+    check(38, |_| {}, NotApplicable, "");
+    let measured = |aliases: Option<&'static [&'static str]>| {
+        move |evidence: &mut Evidence| {
+            let host = "metrics.shop.test";
+            put(evidence, untouched(|play| play.request(&format!("https://{host}/collect?v=1&tid=G-1"), "ping")));
+            if let Some(aliases) = aliases {
+                evidence.aliases.insert(host.to_owned(), aliases.iter().map(|&alias| alias.to_owned()).collect());
+            }
+        }
+    };
+    check(38, measured(None), Inconclusive, "could not be learned: metrics.shop.test");
+    check(38, measured(Some(&[])), Conform, "metrics.shop.test");
+    check(38, measured(Some(&["cdn.test"])), Conform, "metrics.shop.test");
+    check(38, measured(Some(&["www.google-analytics.com"])), Breach, "metrics.shop.test");
 }
 
 #[test]

@@ -485,6 +485,7 @@ pub(crate) fn good() -> Evidence {
         other_viewports: vec![phone],
         keyboard: Vec::new(),
         certificates: std::collections::BTreeMap::new(),
+        aliases: std::collections::BTreeMap::new(),
         withdrawal_layers: vec![view("S3", 1, &["Cookie settings"], again)],
         entries: ENTRIES.iter().map(|(way, visit)| entry(*way, visit)).collect(),
         returns: returns.collect(),
