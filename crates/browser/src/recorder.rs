@@ -208,7 +208,7 @@ impl State {
         }
         let still = now - self.last_activity;
         if still < settle {
-            return Some((self.last_what.clone(), settle.checked_sub(still).unwrap()));
+            return Some((self.last_what.clone(), settle.saturating_sub(still)));
         }
         None
     }

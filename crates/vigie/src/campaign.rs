@@ -9,13 +9,13 @@ use crate::{
         CampaignRunOptions, CampaignShare, CampaignWorkOptions, Common, PatienceArgument, VisitArguments,
     },
     fault::Fault,
-    inspect::{self, Keeping},
+    inspect::{self, Keeping, print_line},
     keep,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use std::{
     collections::BTreeMap,
-    io::{IsTerminal, Write},
+    io::IsTerminal,
     num::{NonZeroU16, NonZeroUsize},
     path::{Path, PathBuf},
     sync::Arc,
@@ -177,10 +177,7 @@ fn write_tables(options: &CampaignExportOptions, common: &Common) -> Result<u8, 
 fn write_summary(reading: &Reading, path: &Path) -> Result<PathBuf, Fault> {
     let page = summary::Rows::read(reading).and_then(|rows| summary::render(&rows)).map_err(campaign_failed)?;
     // Whole or not at all: somebody may be looking at the former one.
-    let unfinished = path.with_extension("unfinished");
-    std::fs::write(&unfinished, page)
-        .and_then(|()| std::fs::rename(&unfinished, path))
-        .map_err(|error| Fault::Unwritable { path: path.to_owned(), why: error.to_string() })?;
+    keep::file(path, page.as_bytes())?;
     Ok(path.to_owned())
 }
 
@@ -382,10 +379,6 @@ fn print_paths(paths: &[PathBuf], common: &Common) {
     } else if !common.quiet {
         paths.iter().for_each(|path| print_line(&path.display().to_string()));
     }
-}
-
-fn print_line(text: &str) {
-    let _ = writeln!(std::io::stdout(), "{text}");
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ pub fn run(options: &TimestampOptions, common: &Common) -> Result<u8, Fault> {
             "it was changed since it was signed, {problem}; a timestamp would prove nothing"
         )));
     }
-    let seal = report.facts.seal.as_deref().and_then(seal_of).ok_or_else(|| unusable("it has no seal".to_owned()))?;
+    let seal = timestamp::seal(path).map_err(|error| unusable(in_full(&error)))?;
     let mut missing = 0;
     for url in &options.urls {
         match stamp(path, url, &seal) {
@@ -49,12 +49,4 @@ pub fn stamp(path: &Path, url: &str, seal: &[u8; 32]) -> Result<String, String> 
     let token = timestamp::ask(url, seal, ANSWER_TIMEOUT).map_err(|error| in_full(&error))?;
     let attached = timestamp::attach(path, &token).map_err(|error| in_full(&error))?;
     Ok(attached.sha256)
-}
-
-fn seal_of(hex: &str) -> Option<[u8; 32]> {
-    let mut seal = [0; 32];
-    for (at, byte) in seal.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(hex.get(at * 2..at * 2 + 2)?, 16).ok()?;
-    }
-    Some(seal)
 }

@@ -266,16 +266,19 @@ fn unasked<'a>(case: &Case<'a>) -> Vec<(Played<'a>, &'a CookieFact)> {
     found
 }
 
+/// Returns the answer where no audience cookie was there without consent.
+fn nothing_unasked(case: &Case<'_>) -> Answer {
+    match case.watched(Scenario::S0) {
+        Ok(()) => Answer::not_applicable("no audience cookie was written without consent, so no exemption is claimed"),
+        Err(why) => Answer::inconclusive(format!("no audience cookie was seen without consent, but {why}")),
+    }
+}
+
 /// CK-34. If exemption is claimed: the tracker lives 13 months at most and is not extended on a new visit.
 pub(super) fn exempt_lifetime(case: &Case<'_>) -> Answer {
     let unasked = unasked(case);
     if unasked.is_empty() {
-        return match case.watched(Scenario::S0) {
-            Ok(()) => {
-                Answer::not_applicable("no audience cookie was written without consent, so no exemption is claimed")
-            }
-            Err(why) => Answer::inconclusive(format!("no audience cookie was seen without consent, but {why}")),
-        };
+        return nothing_unasked(case);
     }
     let long: Vec<_> = unasked
         .iter()
@@ -311,12 +314,7 @@ fn receiver(host: &str) -> &str {
 pub(super) fn exempt_conditions(case: &Case<'_>) -> Answer {
     let unasked = unasked(case);
     if unasked.is_empty() {
-        return match case.watched(Scenario::S0) {
-            Ok(()) => {
-                Answer::not_applicable("no audience cookie was written without consent, so no exemption is claimed")
-            }
-            Err(why) => Answer::inconclusive(format!("no audience cookie was seen without consent, but {why}")),
-        };
+        return nothing_unasked(case);
     }
     let mut receivers: BTreeSet<&str> = BTreeSet::new();
     let mut shown = Vec::new();
