@@ -325,7 +325,7 @@ mod tests {
         assert_eq!(entries(&bundle, 4), Err(TileError::Cut { entry: 3, expected: 4 }));
         bundle.pop();
         assert_eq!(entries(&bundle, 3), Err(TileError::Cut { entry: 2, expected: 3 }));
-        assert_eq!(push_entry(&mut bundle, &[0; MAX_ENTRY_BYTES + 1]), Err(TileError::TooLong { found: 65_536 }));
+        assert_eq!(push_entry(&mut bundle, &vec![0; MAX_ENTRY_BYTES + 1]), Err(TileError::TooLong { found: 65_536 }));
     }
 
     proptest! {

@@ -247,20 +247,20 @@ fn no_doctored_row_passes() {
     assert_eq!(with(&|_| ()), None);
     assert_eq!(
         with(&|shown| if let Part::Row { bytes, .. } = &mut shown.part {
-            bytes[0] ^= 1
+            bytes[0] ^= 1;
         })
         .as_deref(),
         Some("the row shown is not one that the entry commits to")
     );
     assert!(
         with(&|shown| if let Part::Row { salt, .. } = &mut shown.part {
-            salt.0[0] ^= 1
+            salt.0[0] ^= 1;
         })
         .is_some()
     );
     assert!(
         with(&|shown| if let Part::Row { row, .. } = &mut shown.part {
-            *row += 1
+            *row += 1;
         })
         .is_some()
     );

@@ -303,7 +303,7 @@ fn a_receipt_is_checked_offline_and_tells_who_saw_it_and_when() {
 fn texts_that_are_no_receipt_are_refused() {
     let hash = Hash::EMPTY.to_base64();
     for (text, expected) in [
-        ("".to_owned(), ReceiptError::Header),
+        (String::new(), ReceiptError::Header),
         ("c2sp.org/tlog-proof@v2\n".to_owned(), ReceiptError::Header),
         ("c2sp.org/tlog-proof@v1\nextra ?\nindex 0\n\nx".to_owned(), ReceiptError::Extra),
         ("c2sp.org/tlog-proof@v1\nindex 01\n\nx".to_owned(), ReceiptError::Index),

@@ -1,0 +1,3 @@
+//! The room from outside: vectors that any program can reproduce.
+
+mod vectors;
