@@ -36,7 +36,7 @@ fn every_file_is_named_after_its_rule() {
 fn nothing_else_lies_in_the_catalogue() {
     let expected: BTreeSet<String> = (1..=RuleId::LAST)
         .map(|number| format!("{}.toml", RuleId::ck(number)))
-        .chain(["README.md".to_owned()])
+        .chain(["README.md".to_owned(), "edition.toml".to_owned()])
         .collect();
     let found: BTreeSet<String> = fs::read_dir(folder())
         .expect("the folder `rules` exists")

@@ -203,8 +203,8 @@ pub struct JudgeOptions {
     /// The bundle that an inspection left
     #[arg(value_name = "BUNDLE")]
     pub bundle: PathBuf,
-    /// Judge by another catalogue: a folder of rules, or `bundle` for the one that the bundle holds [default: this
-    /// program's]
+    /// Judge by another catalogue: a day such as 2026-11-22 for the one that was in force, a folder of rules, or
+    /// `bundle` for the one that the bundle holds [default: this program's]
     #[arg(long, value_name = "AT")]
     pub rules: Option<PathBuf>,
 }
