@@ -190,7 +190,7 @@ mod tests {
     #[test]
     fn a_star_stands_for_any_letters() {
         let check = |pattern: &str, name: &str, expected: bool| {
-            assert_eq!(matches(pattern, name), expected, "{pattern} {name}")
+            assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
         };
         check("_ga", "_ga", true);
         check("_ga", "_gat", false);

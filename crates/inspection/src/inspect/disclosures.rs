@@ -117,8 +117,8 @@ fn wanted(visits: &[VisitRecord], spool: &Spool) -> (Vec<Wanted>, usize) {
     }
     let list = visits.iter().find_map(|visit| {
         let bodies = bodies(&visit.events);
-        let candidates = bodies.iter().filter(|body| body.status == 200 && body.mime.contains("json"));
-        candidates.filter_map(|body| disclosure::vendor_list(&kept(spool, body, MAX_LIST_BYTES)?)).next()
+        let mut candidates = bodies.iter().filter(|body| body.status == 200 && body.mime.contains("json"));
+        candidates.find_map(|body| disclosure::vendor_list(&kept(spool, body, MAX_LIST_BYTES)?))
     });
     let Some(list) = list else { return (Vec::new(), 0) };
     let asked: BTreeSet<String> = events()
@@ -132,7 +132,7 @@ fn wanted(visits: &[VisitRecord], spool: &Spool) -> (Vec<Wanted>, usize) {
         .filter(|(number, _)| named.contains(number))
         .filter_map(|(number, vendor)| {
             let url = url::Url::parse(vendor.disclosure_url.as_deref()?).ok()?;
-            Some(Wanted { number, url, vendor })
+            Some(Wanted { number, vendor, url })
         })
         .collect();
     let at_work = |wanted: &Wanted| wanted.url.host_str().is_some_and(|host| asked.contains(registrable_domain(host)));
