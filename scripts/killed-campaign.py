@@ -173,7 +173,7 @@ def check(arguments, folder, n_sites):
         "interruptions": one("SELECT sum(interruptions) FROM jobs"),
         "findings": one("SELECT count(*) FROM findings"),
         "bundles_verified": len(set(bundles)), "database_kib_a_site":
-            round((folder / "campaign/campaign.db").stat().st_size / 1024 / n_sites, 1),
+            round(sum(it.stat().st_size for it in (folder / "campaign").glob("campaign.db*")) / 1024 / n_sites, 1),
     }
     return figures, wrong
 
