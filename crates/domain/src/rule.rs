@@ -125,6 +125,9 @@ pub struct Rule {
     pub id: RuleId,
     /// What a conforming site does, in a few words.
     pub title: String,
+    /// The same in French, for reports in that language.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title_fr: Option<String>,
     /// The test, in words a person can repeat by hand.
     pub test: String,
     /// How grave a breach is.

@@ -36,7 +36,7 @@ fn every_file_is_named_after_its_rule() {
 fn nothing_else_lies_in_the_catalogue() {
     let expected: BTreeSet<String> = (1..=RuleId::LAST)
         .map(|number| format!("{}.toml", RuleId::ck(number)))
-        .chain(["README.md".to_owned()])
+        .chain(["README.md".to_owned(), "edition.toml".to_owned()])
         .collect();
     let found: BTreeSet<String> = fs::read_dir(folder())
         .expect("the folder `rules` exists")
@@ -64,12 +64,16 @@ fn every_text_can_be_printed_as_it_stands() {
     for rule in catalogue() {
         let id = rule.id;
         assert!(!rule.title.is_empty() && !rule.title.ends_with('.'), "{id}: a title is no sentence");
+        let title_fr = rule.title_fr.as_ref().unwrap_or_else(|| panic!("{id} has no French title"));
+        assert!(!title_fr.is_empty() && !title_fr.ends_with('.'), "{id}: a title is no sentence");
         assert!(rule.test.ends_with('.'), "{id}: the test is in sentences");
         if let Some(question) = &rule.question {
             assert!(question.ends_with(['?', '.']), "{id}: the question is a sentence");
         }
         let cites = rule.sources.iter().map(|source| &source.cite);
-        for text in [&rule.title, &rule.test].into_iter().chain(&rule.ours).chain(&rule.not_judged).chain(cites) {
+        for text in
+            [&rule.title, title_fr, &rule.test].into_iter().chain(&rule.ours).chain(&rule.not_judged).chain(cites)
+        {
             assert_eq!(text.trim(), text, "{id}: space around a text");
             assert!(!text.contains(['\n', '\r', '\t']) && !text.contains("  "), "{id}: white space in `{text}`");
         }

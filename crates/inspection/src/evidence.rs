@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use vigie_banner::{Surface, model::Control};
 use vigie_domain::{Choice, Layer, Scenario, VisitRecord, record::Sample};
+use vigie_trackers::disclosure::Disclosed;
 
 /// The site, as asked for and as found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -239,6 +240,21 @@ pub struct ByKeyboard {
     pub effect: Effect,
 }
 
+/// What a vendor of the Transparency and Consent Framework declares to store.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VendorDisclosure {
+    /// Its number in the vendor list.
+    pub vendor: u16,
+    /// Its name there.
+    pub name: String,
+    /// Where the disclosure is.
+    pub url: String,
+    /// SHA-256 of the disclosure in hexadecimal; its exchange is in the archive.
+    pub sha256: String,
+    /// What it declares.
+    pub entries: Vec<Disclosed>,
+}
+
 /// The machine and program that observed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Environment {
@@ -346,6 +362,9 @@ pub struct Evidence {
     /// order; a host about which it did not answer is not there.
     #[serde(default)]
     pub aliases: BTreeMap<String, Vec<String>>,
+    /// What vendors declare that the site's TC string names, where it could be had.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub disclosures: Vec<VendorDisclosure>,
     /// Every visit that plays a scenario.
     pub visits: Vec<VisitRecord>,
     /// What could not be observed, in sentences.

@@ -206,14 +206,24 @@ impl History {
         }
     }
 
+    /// Returns how exactly its inspections have to be told apart.
+    pub fn clock(&self) -> Clock {
+        let tells_apart = |clock: &Clock| {
+            let told: BTreeSet<String> = self.inspected.iter().map(|at| clock.say(*at)).collect();
+            told.len() == self.inspected.len()
+        };
+        [Clock::Days, Clock::Minutes].into_iter().find(tells_apart).unwrap_or(Clock::Seconds)
+    }
+
     /// Returns the history as text: what changed, each as a line of spans, then how much did not.
     pub fn in_words(&self) -> String {
+        let clock = self.clock();
         let mut lines = vec![format!(
             "{}: {} inspections, {} to {}",
             self.host,
             self.inspected.len(),
-            self.inspected.first().map_or_else(String::new, |at| day(*at)),
-            self.inspected.last().map_or_else(String::new, |at| day(*at)),
+            self.inspected.first().map_or_else(String::new, |at| clock.say(*at)),
+            self.inspected.last().map_or_else(String::new, |at| clock.say(*at)),
         )];
         let mut group = None;
         for series in self.series.iter().filter(|series| series.changed()) {
@@ -221,33 +231,49 @@ impl History {
                 group = Some(series.subject.group);
                 lines.push(series.subject.group.title().to_owned());
             }
-            lines.push(format!("  {}: {}", series.subject.what, spans_in_words(&series.spans)));
+            lines.push(format!("  {}: {}", series.subject.what, clock.spans_in_words(&series.spans)));
         }
         let steady = self.series.iter().filter(|series| !series.changed()).count();
         lines.push(format!("{steady} other things were the same each time"));
         if !self.not_inspected.is_empty() {
-            let days: Vec<String> = self.not_inspected.iter().map(|at| day(*at)).collect();
+            let days: Vec<String> = self.not_inspected.iter().map(|at| clock.say(*at)).collect();
             lines.push(format!("not let in on {}", days.join(", ")));
         }
         lines.join("\n")
     }
 }
 
-/// Returns `absent 2021-06-01 to 2022-01-10; first seen present 2022-02-14`.
-pub fn spans_in_words(spans: &[Span]) -> String {
-    let span = |(at, span): (usize, &Span)| {
-        let days = if day(span.first) == day(span.last) {
-            day(span.first)
-        } else {
-            format!("{} to {}", day(span.first), day(span.last))
-        };
-        if at == 0 { format!("{} {days}", span.value) } else { format!("first seen {} {days}", span.value) }
-    };
-    spans.iter().enumerate().map(span).collect::<Vec<_>>().join("; ")
+/// How exactly moments are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Clock {
+    /// By their days.
+    Days,
+    /// By days and minutes (UTC): several inspections were made on one day.
+    Minutes,
+    /// By days and seconds (UTC): several inspections were made within one minute.
+    Seconds,
 }
 
-fn day(at: Timestamp) -> String {
-    at.strftime("%Y-%m-%d").to_string()
+impl Clock {
+    /// Returns a moment: `2021-06-01`, or `2021-06-01 14:05`.
+    pub fn say(self, at: Timestamp) -> String {
+        let form = match self {
+            Self::Days => "%Y-%m-%d",
+            Self::Minutes => "%Y-%m-%d %H:%M",
+            Self::Seconds => "%Y-%m-%d %H:%M:%S",
+        };
+        at.strftime(form).to_string()
+    }
+
+    /// Returns `absent 2021-06-01 to 2022-01-10; first seen present 2022-02-14`.
+    pub fn spans_in_words(self, spans: &[Span]) -> String {
+        let span = |(at, span): (usize, &Span)| {
+            let (first, last) = (self.say(span.first), self.say(span.last));
+            let days = if first == last { first } else { format!("{first} to {last}") };
+            if at == 0 { format!("{} {days}", span.value) } else { format!("first seen {} {days}", span.value) }
+        };
+        spans.iter().enumerate().map(span).collect::<Vec<_>>().join("; ")
+    }
 }
 
 /// A subject of which two inspections differ.

@@ -9,7 +9,7 @@
 //!
 //! In reading order: the words ([`class`]), hosts and parties ([`host`]), what identifies a visitor ([`identifier`]), the
 //! data ([`cookie_database`], [`filter_lists`], [`names`]), then the judgements ([`cookie`], [`storage`], [`request`]) and
-//! the signals that tools hand to each other ([`signals`]).
+//! the signals that tools hand to each other ([`signals`]) and what vendors declare ([`disclosure`]).
 //!
 //! # Example
 //!
@@ -46,6 +46,7 @@ pub mod request;
 mod sorted;
 pub mod storage;
 
+pub mod disclosure;
 pub mod signals;
 
 #[cfg(test)]

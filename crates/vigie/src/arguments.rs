@@ -4,6 +4,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use vigie_browser::Patience;
 use vigie_domain::{RuleId, Scenario};
+use vigie_inspection::report::Language;
 
 /// Watches whether a service keeps people's "no".
 #[derive(Debug, Parser)]
@@ -106,6 +107,9 @@ pub struct VisitArguments {
     /// Write no report
     #[arg(long)]
     pub no_report: bool,
+    /// The language of the report
+    #[arg(long, value_name = "LANGUAGE", default_value = "en")]
+    pub language: LanguageArgument,
 }
 
 impl VisitArguments {
@@ -175,9 +179,30 @@ pub struct ExportOptions {
     /// Where to [default: standard output]
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// The language of a report (html, pdf)
+    #[arg(long, value_name = "LANGUAGE", default_value = "en")]
+    pub language: LanguageArgument,
     /// The Chromium that prints a PDF [default: the first on the search path]
     #[arg(long, value_name = "PATH")]
     pub chromium: Option<PathBuf>,
+}
+
+/// `--language`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LanguageArgument {
+    /// English
+    En,
+    /// French
+    Fr,
+}
+
+impl From<LanguageArgument> for Language {
+    fn from(argument: LanguageArgument) -> Self {
+        match argument {
+            LanguageArgument::En => Self::English,
+            LanguageArgument::Fr => Self::French,
+        }
+    }
 }
 
 /// `--form`.
@@ -203,8 +228,8 @@ pub struct JudgeOptions {
     /// The bundle that an inspection left
     #[arg(value_name = "BUNDLE")]
     pub bundle: PathBuf,
-    /// Judge by another catalogue: a folder of rules, or `bundle` for the one that the bundle holds [default: this
-    /// program's]
+    /// Judge by another catalogue: a day such as 2026-11-22 for the one that was in force, a folder of rules, or
+    /// `bundle` for the one that the bundle holds [default: this program's]
     #[arg(long, value_name = "AT")]
     pub rules: Option<PathBuf>,
 }

@@ -211,8 +211,9 @@ impl Inspector {
         let inspected = inspected.map_err(|error| error.to_string())?;
         drop(browser);
         let (out, key, no_report) = (self.out.clone(), self.key.clone(), visit.no_report);
+        let language = visit.language.into();
         let keep = move || {
-            let keeping = Keeping { out: &out, key: &key, no_report, timestamp: &[] };
+            let keeping = Keeping { out: &out, key: &key, no_report, language, timestamp: &[] };
             let kept = inspect::keep_inspection(&inspected, &keeping)?;
             Ok::<_, Fault>((inspect::json_of(&kept.document)?, kept.bundle))
         };

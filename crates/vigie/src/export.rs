@@ -20,7 +20,7 @@ pub async fn run(options: &ExportOptions) -> Result<u8, Fault> {
     document.set_evidence(&options.bundle.file_name().unwrap_or_default().to_string_lossy(), &sha256);
     let html = || {
         let picture = |path: &str| bundle.read(path, MAX_PICTURE_BYTES).ok();
-        let made = report::render(&evidence, &document, &picture);
+        let made = report::render(options.language.into(), &evidence, &document, &picture);
         made.map_err(|error| Fault::Report { host: evidence.site.host.clone(), why: error.to_string() })
     };
     let bytes = match options.form {

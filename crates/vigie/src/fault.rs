@@ -1,5 +1,6 @@
 //! Why we could not answer, in one sentence, with the way out beneath it.
 
+use jiff::civil::Date;
 use miette::Diagnostic;
 use std::{io::Write, path::PathBuf};
 use vigie_browser::BrowserError;
@@ -88,12 +89,29 @@ pub enum Fault {
     },
     /// No catalogue of rules.
     #[error("`{}` holds no catalogue of rules: {why}", .at.display())]
-    #[diagnostic(code(rules::unreadable), help("name a folder with CK-01.toml to CK-40.toml, or `bundle`"))]
+    #[diagnostic(code(rules::unreadable), help("name a day, a folder with CK-01.toml to CK-40.toml, or `bundle`"))]
     Rules {
         /// What was named.
         at: PathBuf,
         /// What is wrong with it.
         why: String,
+    },
+    /// No catalogue is known from so long ago.
+    #[error(
+        "no catalogue of rules is known that was in force on {on}{}",
+        .earliest.map(|earliest| format!("; the earliest known is in force since {earliest}")).unwrap_or_default()
+    )]
+    #[diagnostic(
+        code(rules::unknown),
+        help(
+            "name with `--home DIR` a folder that holds a bundle of that time, or with `--rules DIR` a folder of rules"
+        )
+    )]
+    NoEdition {
+        /// The day.
+        on: Date,
+        /// From when the earliest is in force that is known.
+        earliest: Option<Date>,
     },
     /// No list of known breaches.
     #[error("`{}` holds no baseline: {why}", .path.display())]

@@ -28,7 +28,8 @@ use vigie_inspection::{
     export::{self, Baseline},
     inspect::{self, Observed, Plan, Progress},
     judge::judge,
-    report, summary, wire,
+    report::{self, Language},
+    summary, wire,
 };
 use vigie_trackers::Classifier;
 
@@ -185,6 +186,8 @@ pub struct Keeping<'a> {
     pub key: &'a Key,
     /// Whether no report is wanted.
     pub no_report: bool,
+    /// The language of the report.
+    pub language: Language,
     /// Authorities that are asked for a timestamp.
     pub timestamp: &'a [String],
 }
@@ -211,7 +214,7 @@ pub fn keep_inspection(inspected: &Inspected, keeping: &Keeping<'_>) -> Result<K
     let mut report = None;
     if !keeping.no_report {
         let pictures = |path: &str| observed.pictures.get(path).cloned();
-        let made = report::render(evidence, &document, &pictures);
+        let made = report::render(keeping.language, evidence, &document, &pictures);
         let page = made.map_err(|error| Fault::Report { host: evidence.site.host.clone(), why: error.to_string() })?;
         let file = path.with_extension("html");
         keep::file(&file, page.as_bytes())?;
@@ -228,7 +231,13 @@ fn answer(
     common: &Common,
 ) -> Result<wire::Inspection, Fault> {
     let key = keep::key(common)?;
-    let keeping = Keeping { out, key: &key, no_report: options.visit.no_report, timestamp: &options.timestamp };
+    let keeping = Keeping {
+        out,
+        key: &key,
+        no_report: options.visit.no_report,
+        language: options.visit.language.into(),
+        timestamp: &options.timestamp,
+    };
     let kept = keep_inspection(inspected, &keeping)?;
     if common.json {
         print_line(&json_of(&kept.document)?);

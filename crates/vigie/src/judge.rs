@@ -2,10 +2,12 @@
 
 use crate::{
     arguments::{Common, JudgeOptions},
+    editions,
     fault::Fault,
     inspect,
     keep::{self, KeptEvidence, in_full},
 };
+use jiff::civil::Date;
 use similar::TextDiff;
 use std::{borrow::Cow, path::Path};
 use vigie_evidence::Bundle;
@@ -19,7 +21,7 @@ pub fn run(options: &JudgeOptions, common: &Common) -> Result<u8, Fault> {
     let unusable = |why: String| Fault::Evidence { path: path.clone(), why };
     let KeptEvidence { evidence, bundle: opened, sha256 } = keep::evidence(path)?;
     let held = bundle::findings(&opened).map_err(|error| unusable(in_full(&error)))?;
-    let catalogue = catalogue(options, &opened)?;
+    let catalogue = catalogue(options, &opened, common)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let (findings, code) = inspect::print_judgement(&evidence, &catalogue, &name, &sha256, common)?;
     let now = bundle::findings_bytes(&findings);
@@ -32,9 +34,18 @@ pub fn run(options: &JudgeOptions, common: &Common) -> Result<u8, Fault> {
     Ok(code.max(1))
 }
 
-/// Returns the catalogue to judge by: this program's, that of a folder, or the bundle's own.
-fn catalogue(options: &JudgeOptions, opened: &Bundle) -> Result<Cow<'static, Catalogue>, Fault> {
+/// Returns the catalogue to judge by: this program's, that of a day, of a folder, or the bundle's own.
+fn catalogue(options: &JudgeOptions, opened: &Bundle, common: &Common) -> Result<Cow<'static, Catalogue>, Fault> {
     let Some(at) = &options.rules else { return Ok(Cow::Borrowed(Catalogue::bundled())) };
+    if let Some(on) = at.to_str().filter(|text| text.len() == 10).and_then(|text| text.parse::<Date>().ok()) {
+        // Nowhere to keep anything means that nothing was kept there.
+        let home = keep::home(common).ok();
+        let found = editions::in_force(on, &options.bundle, home.as_deref())?;
+        if !common.quiet {
+            eprintln!("vigie: judged by the catalogue in force since {}, {}", found.since, found.from);
+        }
+        return Ok(found.catalogue);
+    }
     let unusable = |why: String| Fault::Rules { at: at.clone(), why };
     let files = if at.as_os_str() == "bundle" {
         bundle::rules(opened).map_err(|error| unusable(in_full(&error)))?

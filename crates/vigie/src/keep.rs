@@ -5,6 +5,7 @@
 
 use crate::{arguments::Common, fault::Fault};
 use std::{
+    fs::File,
     io::Write,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
@@ -34,6 +35,7 @@ pub fn home(common: &Common) -> Result<PathBuf, Fault> {
 pub fn prepare(folder: &Path) -> Result<(), Fault> {
     let failed = |error: std::io::Error| Fault::Unwritable { path: folder.to_owned(), why: reason(&error) };
     std::fs::create_dir_all(folder).map_err(failed)?;
+    remove_abandoned(folder);
     tempfile::Builder::new().prefix(".vigie-").tempfile_in(folder).map_err(failed)?;
     Ok(())
 }
@@ -49,14 +51,49 @@ pub struct TemporarySpool {
     /// What is in it.
     pub contents: Arc<Spool>,
     _folder: tempfile::TempDir,
+    // The system lets go of the lock when the program ends, however it ends.
+    _owner: File,
 }
+
+/// How the folders of spools begin.
+const SPOOL_PREFIX: &str = ".vigie-";
+
+/// The file in a spool's folder that its owner holds locked.
+const OWNER: &str = "owner.lock";
 
 /// Makes a spool beside where the bundle will be, so that there is room for both or for neither.
 pub fn spool(out: &Path) -> Result<TemporarySpool, Fault> {
     let failed = |error: std::io::Error| Fault::Unwritable { path: out.to_owned(), why: reason(&error) };
-    let folder = tempfile::Builder::new().prefix(".vigie-").tempdir_in(out).map_err(failed)?;
-    let contents = Spool::new(folder.path(), SPOOL_BYTES).map_err(failed)?;
-    Ok(TemporarySpool { contents: Arc::new(contents), _folder: folder })
+    // Between making the file and locking it, another program may take the folder for abandoned; then one more is made.
+    for _ in 0..100 {
+        let folder = tempfile::Builder::new().prefix(SPOOL_PREFIX).tempdir_in(out).map_err(failed)?;
+        let path = folder.path().join(OWNER);
+        let Ok(owner) = File::create(&path) else { continue };
+        if owner.try_lock().is_err() || !path.exists() {
+            continue;
+        }
+        let contents = Spool::new(folder.path(), SPOOL_BYTES).map_err(failed)?;
+        return Ok(TemporarySpool { contents: Arc::new(contents), _folder: folder, _owner: owner });
+    }
+    Err(failed(std::io::Error::other("no folder could be made there that stays")))
+}
+
+/// Removes the folders of spools whose owners are gone, killed before they could. What is still owned, and what cannot
+/// be removed, stays: it is in nobody's way.
+fn remove_abandoned(out: &Path) {
+    for entry in std::fs::read_dir(out).into_iter().flatten().flatten() {
+        let is_spool = entry.file_name().to_string_lossy().starts_with(SPOOL_PREFIX);
+        if !is_spool || !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            continue;
+        }
+        let owner = File::options().read(true).write(true).open(entry.path().join(OWNER));
+        // The lock is held until the folder is gone, so that nobody takes it meanwhile.
+        if let Ok(owner) = owner
+            && owner.try_lock().is_ok()
+        {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 /// Writes a bundle below `out` and returns it. A name that is taken gets a number; nothing is ever replaced.
@@ -135,4 +172,26 @@ pub fn in_full(error: &dyn std::error::Error) -> String {
 fn reason(error: &std::io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or(&text).to_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spool_is_removed_once_its_owner_is_gone_and_not_before() {
+        let out = tempfile::tempdir().unwrap();
+        let owned = spool(out.path()).unwrap();
+        let path = std::fs::read_dir(out.path()).unwrap().flatten().next().expect("the spool's folder").path();
+        let abandoned = out.path().join(".vigie-abandoned");
+        std::fs::create_dir(&abandoned).unwrap();
+        std::fs::write(abandoned.join(OWNER), "").unwrap();
+        let others = out.path().join(".vigie-notes");
+        std::fs::create_dir(&others).unwrap();
+        prepare(out.path()).unwrap();
+        assert!(!abandoned.exists(), "nobody owns it");
+        assert!(path.exists() && others.exists(), "somebody owns it, or it is no spool");
+        drop(owned);
+        assert!(!path.exists());
+    }
 }

@@ -8,6 +8,7 @@ mod arguments;
 mod campaign;
 mod demo;
 mod doctor;
+mod editions;
 mod export;
 mod fault;
 mod inspect;

@@ -52,6 +52,19 @@ fn exported(format: Format) -> (tempfile::TempDir, Vec<PathBuf>) {
 }
 
 #[test]
+fn documents_are_kept_compressed_and_come_back_as_they_came() {
+    let (folder, _) = exported(Format::Csv);
+    let reading = Reading::open(folder.path()).unwrap();
+    let kept = reading.document("https://a.test/", 2).unwrap().expect("it was inspected");
+    assert!(kept.contains("naïve") && kept.contains("\"vigie-inspection/1\""), "{kept}");
+    assert_eq!(reading.document("https://a.test/", 3).unwrap(), None);
+    let database = rusqlite::Connection::open(folder.path().join("campaign.db")).unwrap();
+    let sql = "SELECT document FROM results WHERE repeat = 2 AND document IS NOT NULL LIMIT 1";
+    let bytes: Vec<u8> = database.query_row(sql, [], |row| row.get(0)).unwrap();
+    assert!(bytes.starts_with(&[0x1f, 0x8b]), "gzip");
+}
+
+#[test]
 fn every_table_is_written_and_nothing_else_is_left() {
     let (folder, files) = exported(Format::Csv);
     let names: Vec<_> = files.iter().map(|file| file.file_name().unwrap().to_string_lossy().into_owned()).collect();

@@ -37,7 +37,7 @@ use std::{
 /// The database's name in the campaign's folder.
 pub const DATABASE: &str = "campaign.db";
 const LOCK: &str = "campaign.lock";
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 /// What to do if a campaign is resumed with other settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

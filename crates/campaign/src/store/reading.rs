@@ -1,13 +1,13 @@
 //! Reading a campaign for its summary and its export. Needs no lock, and works while the campaign runs.
 
-use super::{CampaignError, DATABASE, VERSION, check_version, error::unreadable, jobs::Counts};
+use super::{CampaignError, DATABASE, VERSION, check_version, error::unreadable, jobs::Counts, results::uncompressed};
 use crate::{
     document::Outcome,
     repeats::{Answer, Comparison, Flips},
     settings::Settings,
     summary::{Answers, RuleName, SiteRow},
 };
-use rusqlite::{Connection, OpenFlags, Row};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 use std::{
     collections::{BTreeMap, HashMap},
     path::{Path, PathBuf},
@@ -54,6 +54,22 @@ const FIELDS: [(&str, &str); 9] = [
 ];
 
 impl Reading {
+    /// Returns the inspection's document that stands for a site's repeat, from 1, as it came; `None` without one.
+    ///
+    /// # Errors
+    ///
+    /// If the database cannot be read, or holds no such compressed text there.
+    pub fn document(&self, url: &str, repeat: u16) -> Result<Option<String>, CampaignError> {
+        self.read(|connection| {
+            let sql = "SELECT document FROM results JOIN sites USING (site) WHERE url = ?1 AND repeat = ?2";
+            let found = connection.query_row(sql, params![url, repeat], |row| row.get::<_, Option<Vec<u8>>>(0));
+            let Some(bytes) = found.optional()?.flatten() else { return Ok(None) };
+            let broken =
+                |error| rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Blob, Box::new(error));
+            uncompressed(&bytes).map(Some).map_err(broken)
+        })
+    }
+
     /// Opens a campaign's folder.
     ///
     /// # Errors
@@ -75,7 +91,7 @@ impl Reading {
             connection.execute_batch("PRAGMA temp_store = MEMORY; BEGIN")?;
             connection.query_row("SELECT count(*) FROM campaign", [], |_| Ok(()))
         })?;
-        debug_assert_eq!(VERSION, 1, "the statements below read version 1");
+        debug_assert_eq!(VERSION, 2, "the statements below read version 2");
         Ok(reading)
     }
 

@@ -5,12 +5,14 @@ use crate::{
     document::{Inspection, Outcome},
     schedule::{JobId, Moment},
 };
+use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 use rusqlite::{Connection, params};
+use std::io::{Read, Write};
 
 /// Writes what stands. Fails if the job has a result already, which would be a mistake of ours.
 pub(super) fn put(connection: &Connection, id: JobId, attempted: &Attempted, now: Moment) -> rusqlite::Result<()> {
     let inspection = attempted.document.as_ref().map(|(_, inspection)| inspection);
-    let text = attempted.document.as_ref().map(|(text, _)| text);
+    let document = attempted.document.as_ref().map(|(text, _)| compressed(text));
     let empty = Inspection::nothing();
     let read = inspection.unwrap_or(&empty);
     let evidence = read.evidence.as_ref();
@@ -49,7 +51,7 @@ pub(super) fn put(connection: &Connection, id: JobId, attempted: &Attempted, now
             only(read.stored_before_choice()),
             attempted.bundle.as_ref().or(evidence.and_then(|kept| kept.bundle.as_ref())),
             evidence.and_then(|kept| kept.sha256.as_ref()),
-            text,
+            document,
         ])?;
     put_findings(connection, id, read)?;
     put_visits(connection, id, read)?;
@@ -57,6 +59,22 @@ pub(super) fn put(connection: &Connection, id: JobId, attempted: &Attempted, now
     connection.execute("UPDATE jobs SET state = ?2 WHERE job = ?1", params![id.0, state])?;
     Ok(())
 }
+
+/// Returns a document as it is kept: about a fifth of its size.
+fn compressed(text: &str) -> Vec<u8> {
+    let mut gz = GzEncoder::new(Vec::new(), Compression::default());
+    gz.write_all(text.as_bytes()).and_then(|()| gz.finish()).expect("memory takes all")
+}
+
+/// Returns a document that was kept.
+pub(super) fn uncompressed(bytes: &[u8]) -> std::io::Result<String> {
+    let mut text = String::new();
+    GzDecoder::new(bytes).take(MAX_DOCUMENT_BYTES).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// The most that a kept document may unpack to, in bytes.
+const MAX_DOCUMENT_BYTES: u64 = 256 << 20;
 
 fn put_findings(connection: &Connection, id: JobId, read: &Inspection) -> rusqlite::Result<()> {
     let mut put = connection.prepare_cached(

@@ -54,7 +54,7 @@ CREATE TABLE attempts (
     PRIMARY KEY (job, attempt)
 ) STRICT, WITHOUT ROWID;
 
--- What stands. `document` is the inspection as it came, or null if the inspection itself failed.
+-- What stands. `document` is the inspection as it came, compressed with gzip, or null if the inspection itself failed.
 CREATE TABLE results (
     job           INTEGER PRIMARY KEY REFERENCES jobs,
     site          INTEGER NOT NULL REFERENCES sites,
@@ -81,7 +81,7 @@ CREATE TABLE results (
     stored_before_choice INTEGER,
     bundle        TEXT,
     bundle_sha256 TEXT,
-    document      TEXT,
+    document      BLOB,
     UNIQUE (site, repeat)
 ) STRICT;
 

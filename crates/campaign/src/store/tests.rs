@@ -132,7 +132,7 @@ fn a_later_version_is_left_alone() {
     drop(open(folder.path()).unwrap());
     let path = folder.path().join(DATABASE);
     Connection::open(&path).unwrap().pragma_update(None, "user_version", 9).unwrap();
-    let expected = format!("`{}` has version 9; this build reads version 1", path.display());
+    let expected = format!("`{}` has version 9; this build reads version 2", path.display());
     assert_eq!(open(folder.path()).unwrap_err().to_string(), expected);
     assert_eq!(Reading::open(folder.path()).unwrap_err().to_string(), expected);
 }

@@ -34,13 +34,21 @@ fn a_refuse_button_that_appears_is_told_by_the_days_on_which_it_was_and_was_not_
         (at("2021-12-01"), without_refusal()),
     ];
     let history = History::of("shop.test", &inspections);
-    let words = spans_in_words(&series(&history, "refuse all").spans);
+    let words = Clock::Days.spans_in_words(&series(&history, "refuse all").spans);
     assert_eq!(words, "absent 2021-06-01 to 2021-12-01; first seen present 2022-02-14");
     assert_eq!(
-        spans_in_words(&series(&history, "to refuse").spans),
+        Clock::Days.spans_in_words(&series(&history, "to refuse").spans),
         "no way found 2021-06-01 to 2021-12-01; first seen 1 2022-02-14"
     );
     assert!(!series(&history, "accept all").changed());
+}
+
+#[test]
+fn two_inspections_of_one_day_are_told_by_the_minute() {
+    let at = |time: &str| format!("2026-01-01T{time}:00Z").parse::<Timestamp>().unwrap();
+    let history = History::of("shop.test", &[(at("10:00"), without_refusal()), (at("14:05"), inspection(|_| {}))]);
+    assert!(history.in_words().contains("refuse all: absent 2026-01-01 10:00; first seen present 2026-01-01 14:05"));
+    assert!(page::render(&history).unwrap().contains("first seen present 2026-01-01 14:05"));
 }
 
 #[test]

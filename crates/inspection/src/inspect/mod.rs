@@ -6,7 +6,8 @@
 //! sees the banner; [`moves`] says what a person could click next; [`effect`] tells what a click did; [`search`] finds
 //! the least clicks; [`scenes`] plays the scenarios; `machine` describes the machine; `names` asks for aliases; [`run`] does it all, side by side and within the time limit.
 
-pub mod effect;
+pub mod disclosures;
+mod effect;
 pub mod look;
 mod machine;
 pub mod moves;

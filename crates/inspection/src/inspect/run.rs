@@ -1,7 +1,7 @@
 //! Plays all scenarios, side by side and within the time limit, and puts together what they saw.
 
 use super::{
-    machine,
+    disclosures, machine,
     moves::{self, Move},
     names,
     plan::{Accepted, Context, Pictures, Plan, Progress},
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::evidence::{
     ByKeyboard, ChoicePath, Effect, Entry, Environment, Evidence, Machine, OtherViewport, Outcome, Passive, Return,
-    SearchBound, Site, SurfaceView, Tried, Way,
+    SearchBound, Site, SurfaceView, Tried, VendorDisclosure, Way,
 };
 use std::{
     collections::{BTreeMap, HashSet},
@@ -56,6 +56,7 @@ struct Gathered {
     keyboard: Vec<ByKeyboard>,
     entries: Vec<Entry>,
     returns: Vec<Return>,
+    disclosures: Vec<VendorDisclosure>,
 }
 
 struct Shown {
@@ -205,7 +206,25 @@ async fn play(context: Arc<Context>, shared: Shared) -> Result<(), Hindrance> {
     if wants(Scenario::S8) {
         tasks.push(("S8", signal(Arc::clone(&context), Arc::clone(&shared))));
     }
-    run_all(&context, tasks).await
+    run_all(&context, tasks).await?;
+    // The visits are done, so nobody else waits for what they saw; it is taken back when the disclosures are there.
+    let visits = std::mem::take(&mut lock(&shared).visits);
+    let kept = KeptVisits { shared: &shared, visits };
+    let found = disclosures::fetch(&context, &kept.visits).await;
+    lock(&shared).disclosures = found;
+    Ok(())
+}
+
+/// Gives the visits back whatever ends the wait, also the time limit.
+struct KeptVisits<'a> {
+    shared: &'a Shared,
+    visits: Vec<VisitRecord>,
+}
+
+impl Drop for KeptVisits<'_> {
+    fn drop(&mut self) {
+        lock(self.shared).visits.append(&mut self.visits);
+    }
 }
 
 /// Runs tasks side by side, as many as there are places, begun in the order given; the first browser failure that ends
@@ -510,6 +529,7 @@ fn put_together(
             &mut *context.certificates.lock().expect("no code panics while it holds this lock"),
         ),
         aliases: BTreeMap::new(),
+        disclosures: gathered.disclosures,
         visits: gathered.visits,
         gaps,
     }

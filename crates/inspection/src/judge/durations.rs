@@ -1,8 +1,8 @@
 //! CK-20: whether the lifetimes that a site states for its trackers are stated, and true.
 //!
 //! A stated duration is the first span of time that follows a tracker's name in the text of a layer that was opened,
-//! before the name of another; that is how cookie tables read. Pages of policy are not opened, nor are vendors' own
-//! disclosures fetched, so that silence of the layers proves nothing.
+//! before the name of another; that is how cookie tables read. Pages of policy are not opened, so that silence of the
+//! layers proves nothing. A vendor's own disclosure, where it was had, is held against what was seen, too.
 
 use super::{
     answer::{Answer, event, list, whole},
@@ -15,6 +15,7 @@ use std::{
     sync::OnceLock,
 };
 use vigie_domain::Scenario;
+use vigie_trackers::Party;
 
 /// How far behind a name its duration may stand, in characters. Ours: a row of a table, not a chapter.
 const ROW_CHARS: usize = 240;
@@ -103,17 +104,69 @@ pub(super) fn durations_stated(case: &Case<'_>) -> Answer {
             }
         }
     }
+    let mut undisclosed = BTreeSet::new();
+    for cookie in &trackers {
+        match disclosed(case, cookie) {
+            Declared::For { seconds, vendor } => {
+                let lives = cookie.lifetime_s.map_or(0.0, |seconds| seconds as f64);
+                if lives > seconds.max(0.0) * ROUNDING + 60.0 {
+                    let (said, seen) = (in_words(seconds), in_words(lives));
+                    untrue.push(format!("{} lives {seen}, {vendor} discloses {said}", cookie.title()));
+                    if let Some(&n) = cookie.traces.writes.last() {
+                        shown.push(event(s2.name(), n, format!("{}: written to live {seen}", cookie.title())));
+                    }
+                }
+            }
+            Declared::ButNotThis { vendor } => {
+                undisclosed.insert(format!("{} of {vendor}", cookie.title()));
+            }
+            Declared::NotKnown => {}
+        }
+    }
+    let undisclosed = (!undisclosed.is_empty()).then(|| {
+        let names = list(&undisclosed);
+        format!("Why does the vendor's own disclosure not name these, and how long are they kept: {names}?")
+    });
     let question =
         |names: String| format!("Which duration do you state for each of these trackers, and where: {names}?");
     if !untrue.is_empty() {
-        return Answer::breach(untrue.join("; ")).showing(shown);
+        return Answer::breach(untrue.join("; ")).showing(shown).asking(undisclosed);
     }
     if !unstated.is_empty() {
         let names = list(&unstated);
         return Answer::inconclusive(format!("the layers that were opened state no duration for {names}"))
-            .asking([question(names)]);
+            .asking([question(names)].into_iter().chain(undisclosed));
     }
-    Answer::conform("a duration is stated for every tracker seen, and none outlives it").showing(shown)
+    Answer::conform("a duration is stated for every tracker seen, and none outlives it")
+        .showing(shown)
+        .asking(undisclosed)
+}
+
+/// What vendors declare about a cookie.
+enum Declared {
+    /// How long it is kept, and who says so.
+    For { seconds: f64, vendor: String },
+    /// A vendor declares what it stores on that domain, and not this.
+    ButNotThis { vendor: String },
+    /// No disclosure that was had is about it.
+    NotKnown,
+}
+
+/// Returns what vendors declare about a cookie; of several spans the longest, in doubt for the site.
+fn disclosed(case: &Case<'_>, cookie: &CookieFact) -> Declared {
+    let site = &case.evidence.site.host;
+    let all = case.evidence.disclosures.iter();
+    let entries = all.clone().flat_map(|vendor| vendor.entries.iter().map(move |entry| (vendor, entry)));
+    let about: Vec<_> = entries.filter(|(_, entry)| entry.is_of(&cookie.name, &cookie.domain, site)).collect();
+    let spans = about.iter().filter_map(|(vendor, entry)| Some((vendor, entry.max_age_s?)));
+    if let Some((vendor, seconds)) = spans.max_by(|a, b| a.1.total_cmp(&b.1)) {
+        return Declared::For { seconds, vendor: vendor.name.clone() };
+    }
+    if !about.is_empty() || cookie.party == Party::First {
+        return Declared::NotKnown;
+    }
+    let of_domain = all.clone().find(|vendor| vendor.entries.iter().any(|entry| entry.names(&cookie.domain)));
+    of_domain.map_or(Declared::NotKnown, |vendor| Declared::ButNotThis { vendor: vendor.name.clone() })
 }
 
 /// Returns the duration in seconds that a text states for a name; 0 for the session.

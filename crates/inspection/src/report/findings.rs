@@ -1,12 +1,16 @@
 //! Findings for people: what was observed, on what it rests, which texts it engages, and what is left to ask.
 
 use super::{
+    language::Language,
     pictures::{Gallery, Shot},
     words,
 };
 use crate::{catalogue::Catalogue, evidence::Evidence, wire::Inspection};
 use std::collections::{BTreeMap, BTreeSet};
-use vigie_domain::{Certainty, Finding, RuleId, Severity, Verdict, finding::EvidenceRef, record::EventKind};
+use vigie_domain::{Certainty, Finding, Rule, RuleId, Severity, Verdict, finding::EvidenceRef, record::EventKind};
+
+/// What judgements and rules say is English, and marked as such in a page of another language.
+const EN: Language = Language::English;
 
 /// References shown at once; the others can be unfolded.
 const REFERENCES_AT_ONCE: usize = 6;
@@ -104,7 +108,7 @@ pub struct Unknown {
 }
 
 /// Returns the view of the findings.
-pub fn view(evidence: &Evidence, document: &Inspection, gallery: &mut Gallery<'_>) -> Findings {
+pub fn view(t: Language, evidence: &Evidence, document: &Inspection, gallery: &mut Gallery<'_>) -> Findings {
     let mut found = Findings {
         breaches: Vec::new(),
         conform: Vec::new(),
@@ -116,7 +120,7 @@ pub fn view(evidence: &Evidence, document: &Inspection, gallery: &mut Gallery<'_
     let mut findings: Vec<&Finding> = document.findings.iter().collect();
     findings.sort_by_key(|finding| (finding.verdict, finding.severity, finding.rule));
     for finding in findings.into_iter().filter(|finding| is_judged(finding)) {
-        let view = finding_view(evidence, finding, gallery);
+        let view = finding_view(t, evidence, finding, gallery);
         match finding.verdict {
             Verdict::Breach => breaches.entry(finding.severity).or_default().push(view),
             Verdict::Conform => found.conform.push(view),
@@ -127,13 +131,13 @@ pub fn view(evidence: &Evidence, document: &Inspection, gallery: &mut Gallery<'_
     found.breaches = breaches
         .into_iter()
         .map(|(severity, findings)| Group {
-            title: words::sentence_start(words::severity(severity)),
-            severity: words::severity(severity),
-            meaning: words::severity_meaning(severity),
+            title: words::sentence_start(words::severity(t, severity)),
+            severity: words::severity(Language::English, severity),
+            meaning: words::severity_meaning(t, severity),
             findings,
         })
         .collect();
-    found.not_judged = not_judged(document);
+    found.not_judged = not_judged(t, document);
     found
 }
 
@@ -173,7 +177,7 @@ pub fn is_judged(finding: &Finding) -> bool {
 }
 
 /// A rule without a verdict is listed with its reason, so that nobody takes silence for conformity.
-fn not_judged(document: &Inspection) -> Vec<NotJudged> {
+fn not_judged(t: Language, document: &Inspection) -> Vec<NotJudged> {
     let judged: BTreeSet<RuleId> =
         document.findings.iter().filter(|finding| is_judged(finding)).map(|finding| finding.rule).collect();
     Catalogue::bundled()
@@ -181,13 +185,13 @@ fn not_judged(document: &Inspection) -> Vec<NotJudged> {
         .filter(|rule| !judged.contains(&rule.id))
         .map(|rule| NotJudged {
             rule: rule.id.to_string(),
-            title: rule.title.clone(),
-            why: words::sentence(rule.not_judged.as_deref().unwrap_or("no verdict was recorded")),
+            title: title(t, rule),
+            why: words::sentence(EN, rule.not_judged.as_deref().unwrap_or("no verdict was recorded")),
         })
         .collect()
 }
 
-fn finding_view(evidence: &Evidence, finding: &Finding, gallery: &mut Gallery<'_>) -> FindingView {
+fn finding_view(t: Language, evidence: &Evidence, finding: &Finding, gallery: &mut Gallery<'_>) -> FindingView {
     let rule = Catalogue::bundled().rule(finding.rule);
     let mut references: Vec<Reference> = Vec::new();
     let mut shown = BTreeSet::new();
@@ -195,33 +199,44 @@ fn finding_view(evidence: &Evidence, finding: &Finding, gallery: &mut Gallery<'_
         // The same cut of the same picture proves no more the second time.
         let pictured = reference.picture.as_ref().map(|picture| (picture.clone(), reference.crop));
         let again = pictured.is_some_and(|pictured| !shown.insert(pictured));
-        references.push(reference_view(evidence, reference, again, gallery));
+        references.push(reference_view(t, evidence, reference, again, gallery));
     }
     let more = references.split_off(references.len().min(REFERENCES_AT_ONCE));
     FindingView {
         rule: finding.rule.to_string(),
-        title: finding.title.clone(),
-        summary: words::sentence(&finding.summary),
-        certainty: words::certainty(finding.certainty),
-        certainty_short: words::certainty_short(finding.certainty),
+        title: if t == Language::English { finding.title.clone() } else { title(t, rule) },
+        summary: words::sentence(EN, &finding.summary),
+        certainty: words::certainty(t, finding.certainty),
+        certainty_short: words::certainty_short(t, finding.certainty),
         evidence: references,
         more,
-        test: words::quotes(&rule.test),
-        ours: rule.ours.as_deref().map(words::sentence),
-        sources: finding.sources.iter().map(|source| words::quotes(source)).collect(),
+        test: words::quotes(EN, &rule.test),
+        ours: rule.ours.as_deref().map(|ours| words::sentence(EN, ours)),
+        sources: finding.sources.iter().map(|source| words::quotes(EN, source)).collect(),
     }
 }
 
-fn reference_view(evidence: &Evidence, reference: &EvidenceRef, again: bool, gallery: &mut Gallery<'_>) -> Reference {
+fn reference_view(
+    t: Language,
+    evidence: &Evidence,
+    reference: &EvidenceRef,
+    again: bool,
+    gallery: &mut Gallery<'_>,
+) -> Reference {
     let visit = evidence.visit_named(&reference.visit);
     let event = reference.event.and_then(|n| visit?.events.iter().find(|event| event.n == n));
-    let number = reference.event.map_or_else(String::new, |n| format!(", event {n}"));
-    let time =
-        event.map_or_else(String::new, |event| format!(", {:.1} s after its start", event.at_ms as f64 / 1000.0));
-    let place = format!("Visit {}{number}{time}", reference.visit);
+    let number = reference.event.map_or_else(String::new, |n| t.fill(", event {n}", &[("n", &n.to_string())]));
+    let time = event.map_or_else(String::new, |event| {
+        t.fill(", {n} s after its start", &[("n", &t.decimal(event.at_ms as f64 / 1000.0, 1))])
+    });
+    let place = format!("{} {}{number}{time}", t.say("Visit"), reference.visit);
     let viewport = visit.map_or(evidence.environment.viewport, |visit| visit.viewport);
-    let what = words::quotes(reference.what.as_deref().unwrap_or_default());
-    let alt = if what.is_empty() { format!("From visit {}.", reference.visit) } else { words::sentence(&what) };
+    let what = words::quotes(EN, reference.what.as_deref().unwrap_or_default());
+    let alt = if what.is_empty() {
+        t.fill("From visit {visit}.", &[("visit", &reference.visit)])
+    } else {
+        words::sentence(EN, &what)
+    };
     let shot = reference.picture.as_ref().filter(|_| !again).and_then(|path| match reference.crop {
         Some(crop) => gallery.part(path, viewport, crop, &alt).or_else(|| gallery.whole(path, viewport, None, &alt)),
         None => gallery.whole(path, viewport, None, &alt),
@@ -229,7 +244,7 @@ fn reference_view(evidence: &Evidence, reference: &EvidenceRef, again: bool, gal
     let event = event.filter(|event| !says_all(&what, &event.kind));
     Reference {
         place,
-        event: event.map_or_else(String::new, |event| words::event(&event.kind)),
+        event: event.map_or_else(String::new, |event| words::event(t, &event.kind)),
         what,
         shot,
         picture: reference.picture.clone().unwrap_or_default(),
@@ -244,6 +259,15 @@ fn says_all(what: &str, kind: &EventKind) -> bool {
         }
         _ => false,
     }
+}
+
+/// Returns a rule's title in the language, where the catalogue has one.
+fn title(t: Language, rule: &Rule) -> String {
+    let translated = match t {
+        Language::English => None,
+        Language::French => rule.title_fr.as_ref(),
+    };
+    translated.unwrap_or(&rule.title).clone()
 }
 
 /// Returns whether any finding needs a person, for the closing words.

@@ -1,6 +1,7 @@
 //! What the banner shows: its layers with their words, controls and switches, and how yes and no look.
 
 use super::{
+    language::Language,
     pictures::{Gallery, Shot},
     words,
 };
@@ -131,50 +132,61 @@ pub struct Screen {
 }
 
 /// Returns the view of the layers.
-pub fn view(evidence: &Evidence, gallery: &mut Gallery<'_>) -> Layers {
+pub fn view(t: Language, evidence: &Evidence, gallery: &mut Gallery<'_>) -> Layers {
     let n_first = evidence.first_layer.len();
     let all_empty = n_first == 0 && evidence.further_layers.is_empty();
     let first = evidence.first_layer.iter().enumerate().map(|(index, seen)| {
         let title = if n_first > 1 {
-            format!("First layer, surface {} of {n_first}", index + 1)
+            t.fill(
+                "First layer, surface {n} of {all}",
+                &[("n", &(index + 1).to_string()), ("all", &n_first.to_string())],
+            )
         } else {
-            "First layer".to_owned()
+            t.say("First layer").to_owned()
         };
         (title, seen, index == 0)
     });
     let further =
-        evidence.further_layers.iter().map(|seen| (words::sentence_start(&words::layer(seen.layer)), seen, false));
+        evidence.further_layers.iter().map(|seen| (words::sentence_start(&words::layer(t, seen.layer)), seen, false));
     let all: Vec<_> = first.chain(further).collect();
     Layers {
-        page: if all_empty { bare_page(evidence, gallery) } else { None },
-        seen: all.into_iter().map(|(title, seen, main)| layer(evidence, gallery, title, seen, main)).collect(),
-        looks: looks(evidence, gallery),
+        page: if all_empty { bare_page(t, evidence, gallery) } else { None },
+        seen: all.into_iter().map(|(title, seen, main)| layer(t, evidence, gallery, title, seen, main)).collect(),
+        looks: looks(t, evidence, gallery),
         passive: evidence
             .passive
             .iter()
             .map(|passive| PassiveView {
-                act: words::passive(&passive.act),
-                effect: words::effect(passive.effect),
+                act: words::passive(t, &passive.act),
+                effect: words::effect(t, passive.effect),
                 visit: passive.visit.clone(),
             })
             .collect(),
-        screens: screens(evidence, gallery),
+        screens: screens(t, evidence, gallery),
     }
 }
 
 /// Returns the picture of the untouched page: that there is no banner on it can be checked by eye.
-fn bare_page(evidence: &Evidence, gallery: &mut Gallery<'_>) -> Option<Shot> {
+fn bare_page(t: Language, evidence: &Evidence, gallery: &mut Gallery<'_>) -> Option<Shot> {
     let visit = evidence.visit(Scenario::S0)?;
     let path = visit.events.iter().rev().find_map(|event| match &event.kind {
         EventKind::Picture { path } => Some(path),
         _ => None,
     })?;
-    gallery.whole(path, visit.viewport, None, "The page before any input; no consent banner was seen on it.")
+    gallery.whole(path, visit.viewport, None, t.say("The page before any input; no consent banner was seen on it."))
 }
 
-fn layer(evidence: &Evidence, gallery: &mut Gallery<'_>, title: String, seen: &SurfaceView, main: bool) -> LayerView {
+fn layer(
+    t: Language,
+    evidence: &Evidence,
+    gallery: &mut Gallery<'_>,
+    title: String,
+    seen: &SurfaceView,
+    main: bool,
+) -> LayerView {
     let surface = &seen.surface;
-    let alt = format!("The page with the {}, which is outlined. Its text follows.", title.to_lowercase());
+    let alt =
+        t.fill("The page with the {layer}, which is outlined. Its text follows.", &[("layer", &title.to_lowercase())]);
     let picture = seen
         .picture
         .as_ref()
@@ -184,14 +196,18 @@ fn layer(evidence: &Evidence, gallery: &mut Gallery<'_>, title: String, seen: &S
         via: seen.via.clone(),
         missing: if picture.is_some() { None } else { seen.picture.clone() },
         picture,
-        facts: facts(seen),
+        facts: facts(t, seen),
         lang: surface.language.clone().unwrap_or_default(),
         text: surface.text.clone(),
         tried: main,
-        controls: surface.controls.iter().map(|control| control_view(evidence, control)).collect(),
-        switches: surface.switches.iter().map(switch_view).collect(),
-        purposes: surface.purposes.iter().map(|named| (named.words.clone(), words::purpose(named.purpose))).collect(),
-        statements: statements(&surface.statements),
+        controls: surface.controls.iter().map(|control| control_view(t, evidence, control)).collect(),
+        switches: surface.switches.iter().map(|switch| switch_view(t, switch)).collect(),
+        purposes: surface
+            .purposes
+            .iter()
+            .map(|named| (named.words.clone(), words::purpose(t, named.purpose)))
+            .collect(),
+        statements: statements(t, &surface.statements),
     }
 }
 
@@ -203,76 +219,82 @@ fn pixels(rect: Rect) -> Option<[i32; 4]> {
     (rect.w > 0.0 && rect.h > 0.0).then(|| [rect.x, rect.y, rect.w, rect.h].map(|side| side.round() as i32))
 }
 
-fn facts(seen: &SurfaceView) -> Vec<String> {
+fn facts(t: Language, seen: &SurfaceView) -> Vec<String> {
     let surface = &seen.surface;
-    let mut facts = vec![format!("Seen in visit {}, {}", seen.visit, words::place(surface.place))];
+    let mut facts =
+        vec![t.fill(
+            "Seen in visit {visit}, {place}",
+            &[("visit", &seen.visit), ("place", words::place(t, surface.place))],
+        )];
     if let Some(cmp) = &surface.cmp {
-        facts.push(format!("consent tool: {cmp}"));
+        facts.push(t.fill("consent tool: {cmp}", &[("cmp", cmp)]));
     }
     if let Some(language) = &surface.language {
-        facts.push(format!("language: {}", words::language(language)));
+        facts.push(t.fill("language: {language}", &[("language", &words::language(t, language))]));
     }
-    let blocks = if surface.blocks_page { "keeps the page from being used" } else { "leaves the page usable" };
+    let blocks =
+        if surface.blocks_page { t.say("keeps the page from being used") } else { t.say("leaves the page usable") };
     facts.push(blocks.to_owned());
     facts
 }
 
-fn control_view(evidence: &Evidence, control: &Control) -> ControlView {
+fn control_view(t: Language, evidence: &Evidence, control: &Control) -> ControlView {
     let same = |tried: &&Tried| tried.control.node == control.node && tried.control.label == control.label;
-    let effect = evidence.tried.iter().find(same).map_or("was not tried", |tried| words::effect(tried.effect));
+    let effect =
+        evidence.tried.iter().find(same).map_or(t.say("was not tried"), |tried| words::effect(t, tried.effect));
     ControlView {
         label: control.label.clone(),
-        nature: words::nature(control.nature, control.in_text),
-        role: words::role(control.role),
+        nature: words::nature(t, control.nature, control.in_text),
+        role: words::role(t, control.role),
         effect,
         in_reach: control.in_reach,
     }
 }
 
-fn switch_view(switch: &Switch) -> SwitchView {
+fn switch_view(t: Language, switch: &Switch) -> SwitchView {
     let mut remarks = Vec::new();
     if switch.disabled {
-        remarks.push("cannot be changed");
+        remarks.push(t.say("cannot be changed"));
     }
     if switch.exempt {
-        remarks.push("needs no consent by its words");
+        remarks.push(t.say("needs no consent by its words"));
     }
     if switch.legitimate_interest {
-        remarks.push("speaks of legitimate interest");
+        remarks.push(t.say("speaks of legitimate interest"));
     }
     match switch.allows {
-        Some(true) => remarks.push("choosing it allows"),
-        Some(false) => remarks.push("choosing it denies"),
+        Some(true) => remarks.push(t.say("choosing it allows")),
+        Some(false) => remarks.push(t.say("choosing it denies")),
         None => {}
     }
     SwitchView {
         label: switch.label.clone(),
-        purpose: switch.purpose.map_or("could not be told", words::purpose),
+        purpose: switch.purpose.map_or(t.say("could not be told"), |purpose| words::purpose(t, purpose)),
         state: match switch.on {
-            Some(true) => "on",
-            Some(false) => "off",
-            None => "could not be told",
+            Some(true) => t.say("on"),
+            Some(false) => t.say("off"),
+            None => t.say("could not be told"),
         },
         preticked: switch.on == Some(true) && !switch.exempt && switch.allows != Some(false),
         remarks: remarks.join(", "),
     }
 }
 
-fn statements(statements: &Statements) -> Vec<(&'static str, String)> {
+fn statements(t: Language, statements: &Statements) -> Vec<(&'static str, String)> {
     let one = |title, said: &Option<String>| said.clone().map(|said| (title, said));
     let mut list: Vec<_> = [
-        one("Browsing on is taken as consent", &statements.implied_consent),
-        one("What follows from not choosing", &statements.effect_of_ignoring),
-        one("Consent can be withdrawn", &statements.withdrawal),
-        one("What follows from refusing", &statements.consequences),
-        one("Third parties take part", &statements.partners),
-        one("A service is said to be lost", &statements.threat),
-        one("Legitimate interest", &statements.legitimate_interest),
+        one(t.say("Browsing on is taken as consent"), &statements.implied_consent),
+        one(t.say("What follows from not choosing"), &statements.effect_of_ignoring),
+        one(t.say("Consent can be withdrawn"), &statements.withdrawal),
+        one(t.say("What follows from refusing"), &statements.consequences),
+        one(t.say("Third parties take part"), &statements.partners),
+        one(t.say("A service is said to be lost"), &statements.threat),
+        one(t.say("Legitimate interest"), &statements.legitimate_interest),
     ]
     .into_iter()
     .flatten()
     .collect();
-    list.extend(statements.imprecise.iter().map(|said| ("A purpose in imprecise words", said.clone())));
+    list.extend(statements.imprecise.iter().map(|said| (t.say("A purpose in imprecise words"), said.clone())));
     list
 }
 
@@ -296,33 +318,40 @@ fn find<'a>(evidence: &'a Evidence, effect: Effect, role: Role) -> Option<Found<
         .find_map(|seen| by_role(&seen.surface).map(|control| Found { control, seen }))
 }
 
-fn looks(evidence: &Evidence, gallery: &mut Gallery<'_>) -> Option<Looks> {
+fn looks(t: Language, evidence: &Evidence, gallery: &mut Gallery<'_>) -> Option<Looks> {
     let accept = find(evidence, Effect::Accepts, Role::AcceptAll)?;
     let refuse = find(evidence, Effect::Refuses, Role::RefuseAll)?;
     if std::ptr::eq(accept.control, refuse.control) {
         return None;
     }
-    let rows = look_rows(accept.control, refuse.control);
-    Some(Looks { accept: specimen(evidence, gallery, &accept), refuse: specimen(evidence, gallery, &refuse), rows })
+    let rows = look_rows(t, accept.control, refuse.control);
+    Some(Looks {
+        accept: specimen(t, evidence, gallery, &accept),
+        refuse: specimen(t, evidence, gallery, &refuse),
+        rows,
+    })
 }
 
-fn specimen(evidence: &Evidence, gallery: &mut Gallery<'_>, found: &Found<'_>) -> Specimen {
+fn specimen(t: Language, evidence: &Evidence, gallery: &mut Gallery<'_>, found: &Found<'_>) -> Specimen {
     let label = found.control.label.clone();
-    let alt = format!("“{label}” as it was drawn.");
+    let alt = t.fill("{label} as it was drawn.", &[("label", &t.quoted(&label))]);
     let shot = found
         .seen
         .picture
         .as_ref()
         .zip(pixels(found.control.rect))
         .and_then(|(path, rect)| gallery.specimen(path, viewport(evidence, found.seen), rect, &alt));
-    let layer =
-        if found.seen.layer == Layer::FIRST { "first layer".to_owned() } else { words::layer(found.seen.layer) };
+    let layer = if found.seen.layer == Layer::FIRST {
+        t.say("first layer").to_owned()
+    } else {
+        words::layer(t, found.seen.layer)
+    };
     Specimen { label, layer, shot }
 }
 
-fn look_rows(accept: &Control, refuse: &Control) -> Vec<LookRow> {
+fn look_rows(t: Language, accept: &Control, refuse: &Control) -> Vec<LookRow> {
     let (yes, no) = (&accept.look, &refuse.look);
-    let ratio = |no: f32, yes: f32| if yes > 0.0 { format!("{:.2}", no / yes) } else { "–".to_owned() };
+    let ratio = |no: f32, yes: f32| if yes > 0.0 { t.decimal(f64::from(no / yes), 2) } else { "–".to_owned() };
     let row = |what, accept: String, refuse: String| LookRow { what, accept, refuse, ratio: "–".to_owned() };
     let measure = |what, yes: f32, no: f32, say: &dyn Fn(f32) -> String| LookRow {
         what,
@@ -331,60 +360,63 @@ fn look_rows(accept: &Control, refuse: &Control) -> Vec<LookRow> {
         ratio: ratio(no, yes),
     };
     let size = |control: &Control| format!("{:.0} × {:.0} px", control.rect.w, control.rect.h);
-    let reach = |control: &Control| if control.in_reach { "yes" } else { "no" }.to_owned();
+    let reach = |control: &Control| if control.in_reach { t.say("yes") } else { t.say("no") }.to_owned();
     let drawn = |look: &Look| {
-        let underlined = if look.underlined { ", underlined" } else { "" };
-        format!("{}{underlined}", words::shape(look.shape))
+        let underlined = if look.underlined { t.say(", underlined") } else { "" };
+        format!("{}{underlined}", words::shape(t, look.shape))
     };
     vec![
-        row("Kind", kind(accept), kind(refuse)),
-        row("Drawn as", drawn(yes), drawn(no)),
-        row("Box", size(accept), size(refuse)),
-        measure("Painted area", yes.area, no.area, &|area| format!("{area:.0} px²")),
-        measure("Font size", yes.font_px, no.font_px, &|px| format!("{} px", short(px))),
-        measure("Font weight", f32::from(yes.font_weight), f32::from(no.font_weight), &|weight| format!("{weight:.0}")),
-        measure("Contrast of the words", yes.text_contrast, no.text_contrast, &contrast),
-        measure("Contrast of the box with the banner", yes.fill_contrast, no.fill_contrast, &contrast),
-        row("Colour of words, on colour", colours(yes), colours(no)),
-        row("Reached without scrolling", reach(accept), reach(refuse)),
+        row(t.say("Kind"), kind(t, accept), kind(t, refuse)),
+        row(t.say("Drawn as"), drawn(yes), drawn(no)),
+        row(t.say("Box"), size(accept), size(refuse)),
+        measure(t.say("Painted area"), yes.area, no.area, &|area| format!("{area:.0} px²")),
+        measure(t.say("Font size"), yes.font_px, no.font_px, &|px| format!("{} px", short(t, px))),
+        measure(t.say("Font weight"), f32::from(yes.font_weight), f32::from(no.font_weight), &|weight| {
+            format!("{weight:.0}")
+        }),
+        measure(t.say("Contrast of the words"), yes.text_contrast, no.text_contrast, &|ratio| contrast(t, ratio)),
+        measure(t.say("Contrast of the box with the banner"), yes.fill_contrast, no.fill_contrast, &|ratio| {
+            contrast(t, ratio)
+        }),
+        row(t.say("Colour of words, on colour"), colours(t, yes), colours(t, no)),
+        row(t.say("Reached without scrolling"), reach(accept), reach(refuse)),
     ]
 }
 
-fn kind(control: &Control) -> String {
-    words::nature(control.nature, control.in_text).to_owned()
+fn kind(t: Language, control: &Control) -> String {
+    words::nature(t, control.nature, control.in_text).to_owned()
 }
 
-fn contrast(ratio: f32) -> String {
-    format!("{ratio:.1} : 1")
+fn contrast(t: Language, ratio: f32) -> String {
+    format!("{} : 1", t.decimal(f64::from(ratio), 1))
 }
 
-fn short(px: f32) -> String {
-    let text = format!("{px:.1}");
-    text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
+fn short(t: Language, px: f32) -> String {
+    if (px - px.round()).abs() < 0.05 { format!("{px:.0}") } else { t.decimal(f64::from(px), 1) }
 }
 
-fn colours(look: &Look) -> String {
+fn colours(t: Language, look: &Look) -> String {
     let hex = |colour: Rgba| format!("#{:02x}{:02x}{:02x}", colour.rgb[0], colour.rgb[1], colour.rgb[2]);
-    format!("{} on {}", hex(look.text), hex(look.fill))
+    t.fill("{text} on {fill}", &[("text", &hex(look.text)), ("fill", &hex(look.fill))])
 }
 
-fn screens(evidence: &Evidence, gallery: &mut Gallery<'_>) -> Vec<Screen> {
+fn screens(t: Language, evidence: &Evidence, gallery: &mut Gallery<'_>) -> Vec<Screen> {
     let mut screens = Vec::new();
     for other in &evidence.other_viewports {
         let (width, height) = other.viewport;
         let size = format!("{width} × {height}");
         let outline = other.surface.as_ref().and_then(|surface| pixels(surface.rect));
-        let alt = format!("The page on a screen of {size} pixels.");
+        let alt = t.fill("The page on a screen of {size} pixels.", &[("size", &size)]);
         let picture = other.picture.as_ref().and_then(|path| gallery.whole(path, other.viewport, outline, &alt));
         let seen = other.surface.as_ref().map_or_else(
-            || "no banner was seen".to_owned(),
+            || t.say("no banner was seen").to_owned(),
             |surface| {
                 let out = surface.controls.iter().filter(|control| !control.in_reach).count();
                 match out {
-                    0 => "every control of the banner is reached without scrolling".to_owned(),
-                    n => format!(
-                        "{} of the banner not reached without scrolling",
-                        words::count(n, "control", "controls")
+                    0 => t.say("every control of the banner is reached without scrolling").to_owned(),
+                    n => t.fill(
+                        "{controls} of the banner not reached without scrolling",
+                        &[("controls", &t.count(n, "control", "controls"))],
                     ),
                 }
             },

@@ -1,6 +1,6 @@
 //! How it was done, and what could not be observed.
 
-use super::words;
+use super::{language::Language, words};
 use crate::evidence::{Evidence, Outcome};
 use vigie_domain::record::{EventKind, VisitEnd};
 
@@ -36,51 +36,65 @@ pub struct Gap {
     pub visit: String,
     /// What, as a sentence.
     pub what: String,
+    /// Whether the sentence is the inspection's own, which is English.
+    pub english: bool,
 }
 
 /// Returns how it was done.
-pub fn view(evidence: &Evidence) -> Method {
+pub fn view(t: Language, evidence: &Evidence) -> Method {
     let environment = &evidence.environment;
     let (width, height) = environment.viewport;
     let patience = match environment.patience.as_str() {
-        "standard" => "standard: until no request, no write and no short timer had been seen for a while",
-        "thorough" => "thorough: 15 seconds beyond the last request",
+        "standard" => t.say("standard: until no request, no write and no short timer had been seen for a while"),
+        "thorough" => t.say("thorough: 15 seconds beyond the last request"),
         other => other,
     };
     let arguments = match environment.browser_arguments.as_slice() {
-        [] => "none besides our own".to_owned(),
+        [] => t.say("none besides our own").to_owned(),
         some => some.join(" "),
     };
     let certificates = if environment.certificates_ignored {
-        "those that do not verify were accepted, on request: the identity of the hosts is not established"
+        t.say("those that do not verify were accepted, on request: the identity of the hosts is not established")
     } else {
-        "verified by the browser"
+        t.say("verified by the browser")
     };
     let machine = &environment.machine;
-    let unknown = || "not known".to_owned();
-    let resolved = if machine.resolved.is_empty() { "no address".to_owned() } else { machine.resolved.join(", ") };
+    let unknown = || t.say("not known").to_owned();
+    let resolved =
+        if machine.resolved.is_empty() { t.say("no address").to_owned() } else { machine.resolved.join(", ") };
     let clock = machine.clock.map_or_else(
-        || "no server stated the time".to_owned(),
-        |clock| format!("{:+.1} s, the median of what {} hosts stated (to the second)", clock.offset_s, clock.hosts),
+        || t.say("no server stated the time").to_owned(),
+        |clock| {
+            let sign = if clock.offset_s < 0.0 { "−" } else { "+" };
+            let offset = format!("{sign}{}", t.decimal(clock.offset_s.abs(), 1));
+            t.fill(
+                "{offset} s, the median of what {n} hosts stated (to the second)",
+                &[("offset", &offset), ("n", &clock.hosts.to_string())],
+            )
+        },
     );
     Method {
         facts: vec![
-            ("Observed by", machine.observed_by.clone().unwrap_or_else(unknown)),
-            ("Program", environment.program.clone()),
-            ("SHA-256 of the program", machine.program_sha256.clone().unwrap_or_else(unknown)),
-            ("System", machine.system.clone().unwrap_or_else(unknown)),
-            ("Address of this machine towards the site", machine.local_address.clone().unwrap_or_else(unknown)),
-            ("The machine's resolver gave for the host", resolved),
-            ("Clocks of the servers against ours", clock),
-            ("Browser", environment.browser.clone()),
-            ("Further browser arguments", arguments),
-            ("Certificates", certificates.to_owned()),
-            ("Locale given to the site", environment.locale.clone()),
-            ("Viewport", format!("{width} × {height} CSS pixels")),
-            ("Patience", patience.to_owned()),
-            ("Time needed", words::elapsed(evidence.elapsed_s)),
+            (t.say("Observed by"), machine.observed_by.clone().unwrap_or_else(unknown)),
+            (t.say("Program"), environment.program.clone()),
+            (t.say("SHA-256 of the program"), machine.program_sha256.clone().unwrap_or_else(unknown)),
+            (t.say("System"), machine.system.clone().unwrap_or_else(unknown)),
+            (t.say("Address of this machine towards the site"), machine.local_address.clone().unwrap_or_else(unknown)),
+            (t.say("The machine's resolver gave for the host"), resolved),
+            (t.say("Clocks of the servers against ours"), clock),
+            (t.say("Browser"), environment.browser.clone()),
+            (t.say("Further browser arguments"), arguments),
+            (t.say("Certificates"), certificates.to_owned()),
+            (t.say("Locale given to the site"), environment.locale.clone()),
+            (t.say("Viewport"), t.fill("{size} CSS pixels", &[("size", &format!("{width} × {height}"))])),
+            (t.say("Patience"), patience.to_owned()),
+            (t.say("Time needed"), words::elapsed(evidence.elapsed_s)),
         ],
-        scenarios: evidence.scenarios.iter().map(|scenario| (scenario.to_string(), scenario.description())).collect(),
+        scenarios: evidence
+            .scenarios
+            .iter()
+            .map(|scenario| (scenario.to_string(), t.say(scenario.description())))
+            .collect(),
         visits: evidence
             .visits
             .iter()
@@ -88,43 +102,50 @@ pub fn view(evidence: &Evidence) -> Method {
                 name: visit.name.clone(),
                 started: visit.started_at.strftime("%H:%M:%S").to_string(),
                 viewport: format!("{} × {}", visit.viewport.0, visit.viewport.1),
-                status: if visit.status == 0 { "none".to_owned() } else { visit.status.to_string() },
+                status: if visit.status == 0 { t.say("none").to_owned() } else { visit.status.to_string() },
                 n_events: visit.events.len(),
-                end: words::end(&visit.end),
+                end: words::end(t, &visit.end),
             })
             .collect(),
     }
 }
 
 /// Returns what could not be observed.
-pub fn gaps(evidence: &Evidence) -> Vec<Gap> {
-    let whole = |what: String| Gap { visit: String::new(), what };
-    let mut gaps: Vec<Gap> = evidence.gaps.iter().map(|gap| whole(words::sentence(gap))).collect();
+pub fn gaps(t: Language, evidence: &Evidence) -> Vec<Gap> {
+    let own = |what: String| Gap { visit: String::new(), what, english: true };
+    let mut gaps: Vec<Gap> = evidence.gaps.iter().map(|gap| own(words::sentence(Language::English, gap))).collect();
     // Where the site was not seen at all, the reason at the head of the page says everything.
     if evidence.outcome == Outcome::Inspected {
-        let why = if evidence.first_layer.is_empty() { ", as no banner was seen" } else { "" };
+        let phrase = if evidence.first_layer.is_empty() {
+            t.say("Scenario {scenario} was not played, as no banner was seen: {what}.")
+        } else {
+            t.say("Scenario {scenario} was not played: {what}.")
+        };
         let unplayed = evidence
             .scenarios
             .iter()
             .filter(|scenario| !evidence.visits.iter().any(|visit| visit.scenario == Some(**scenario)));
-        gaps.extend(
-            unplayed
-                .map(|scenario| whole(format!("Scenario {scenario} was not played{why}: {}.", scenario.description()))),
-        );
+        gaps.extend(unplayed.map(|scenario| Gap {
+            visit: String::new(),
+            what: t.fill(phrase, &[("scenario", &scenario.to_string()), ("what", t.say(scenario.description()))]),
+            english: false,
+        }));
     }
     for visit in &evidence.visits {
-        let mut note = |what: String| gaps.push(Gap { visit: visit.name.clone(), what });
+        let mut note = |what: String, english: bool| gaps.push(Gap { visit: visit.name.clone(), what, english });
         if visit.end != VisitEnd::Completed {
-            note(words::sentence(&words::end(&visit.end)));
+            note(words::sentence(t, &words::end(t, &visit.end)), false);
         }
-        visit.gaps.iter().for_each(|gap| note(words::sentence(gap)));
+        visit.gaps.iter().for_each(|gap| note(words::sentence(Language::English, gap), true));
         for event in &visit.events {
             if let EventKind::Quiet { reached: false, waited_ms, because } = &event.kind {
                 let because = because.as_ref().map_or(String::new(), |because| format!(" ({because})"));
-                let seconds = *waited_ms as f64 / 1000.0;
-                note(format!(
-                    "The page did not become quiet within {seconds:.1} s{because}; what came later is not seen."
-                ));
+                let seconds = t.decimal(*waited_ms as f64 / 1000.0, 1);
+                let said = t.fill(
+                    "The page did not become quiet within {seconds} s{because}; what came later is not seen.",
+                    &[("seconds", &seconds), ("because", &because)],
+                );
+                note(said, false);
             }
         }
     }

@@ -10,6 +10,8 @@
 
 mod views;
 
+pub mod language;
+
 mod findings;
 mod layers;
 mod method;
@@ -24,6 +26,7 @@ pub(crate) mod sample;
 mod tests;
 
 pub use findings::is_judged;
+pub use language::Language;
 
 use crate::{evidence::Evidence, wire::Inspection};
 use askama::Template;
@@ -51,10 +54,11 @@ pub enum ReportError {
 ///
 /// [`ReportError::Template`] if the template cannot be filled, which would be a mistake of ours.
 pub fn render(
+    language: Language,
     evidence: &Evidence,
     document: &Inspection,
     pictures: &dyn Fn(&str) -> Option<Vec<u8>>,
 ) -> Result<String, ReportError> {
-    let page = views::page(evidence, document, pictures);
+    let page = views::page(language, evidence, document, pictures);
     page.render().map_err(|source| ReportError::Template { host: evidence.site.host.clone(), source })
 }

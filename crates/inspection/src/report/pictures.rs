@@ -5,6 +5,7 @@
 //! a `viewBox`. So a report with fifty references to ten pictures holds ten pictures, and files with the same bytes are
 //! one picture with several paths.
 
+use super::language::Language;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use sha2::{Digest, Sha256};
 use std::{collections::BTreeMap, fmt::Write};
@@ -47,6 +48,7 @@ pub struct Shot {
 
 /// Reads pictures as they are asked for and keeps those that were used.
 pub struct Gallery<'a> {
+    language: Language,
     read: &'a dyn Fn(&str) -> Option<Vec<u8>>,
     numbers: BTreeMap<String, Option<usize>>,
     /// The pictures used so far, in the order of first use.
@@ -55,8 +57,8 @@ pub struct Gallery<'a> {
 
 impl<'a> Gallery<'a> {
     /// Returns an empty gallery that reads by this function.
-    pub fn new(read: &'a dyn Fn(&str) -> Option<Vec<u8>>) -> Self {
-        Self { read, numbers: BTreeMap::new(), pictures: Vec::new() }
+    pub fn new(language: Language, read: &'a dyn Fn(&str) -> Option<Vec<u8>>) -> Self {
+        Self { language, read, numbers: BTreeMap::new(), pictures: Vec::new() }
     }
 
     /// Returns a showing of the whole picture, with an outline in CSS pixels of a viewport this wide.
@@ -152,7 +154,7 @@ impl<'a> Gallery<'a> {
             paths: vec![path.to_owned()],
             width,
             height,
-            size: super::words::bytes(bytes.len()),
+            size: super::words::bytes(self.language, bytes.len()),
             sha256,
             data: format!("data:image/png;base64,{}", STANDARD.encode(bytes)),
         });
@@ -209,7 +211,7 @@ mod tests {
     #[test]
     fn a_picture_is_kept_once_however_often_it_is_shown() {
         let read = |path: &str| (path == "a.png").then(|| head(1366, 768));
-        let mut gallery = Gallery::new(&read);
+        let mut gallery = Gallery::new(Language::English, &read);
         assert!(gallery.whole("a.png", (1366, 768), None, "").is_some());
         assert!(gallery.part("a.png", (1366, 768), [10, 10, 50, 20], "").is_some());
         assert!(gallery.whole("b.png", (1366, 768), None, "").is_none());
@@ -219,7 +221,7 @@ mod tests {
     #[test]
     fn files_with_the_same_bytes_are_one_picture() {
         let read = |path: &str| Some(head(if path == "c.png" { 390 } else { 1366 }, 768));
-        let mut gallery = Gallery::new(&read);
+        let mut gallery = Gallery::new(Language::English, &read);
         assert!(gallery.are_same("a.png", "b.png") && !gallery.are_same("b.png", "c.png"));
         assert_eq!(gallery.pictures[0].paths, ["a.png", "b.png"]);
         assert_eq!(gallery.pictures.len(), 2);
@@ -228,21 +230,23 @@ mod tests {
     #[test]
     fn a_box_follows_the_pixels_of_a_finer_picture() {
         let read = |_: &str| Some(head(780, 1688));
-        let shot = Gallery::new(&read).whole("a.png", (390, 844), Some([10, 20, 100, 40]), "").unwrap();
+        let shot =
+            Gallery::new(Language::English, &read).whole("a.png", (390, 844), Some([10, 20, 100, 40]), "").unwrap();
         assert_eq!(shot.outline, Some([16, 36, 208, 88]));
     }
 
     #[test]
     fn the_outline_of_a_bar_across_the_screen_stays_visible() {
         let read = |_: &str| Some(head(1366, 768));
-        let shot = Gallery::new(&read).whole("a.png", (1366, 768), Some([0, 673, 1366, 95]), "").unwrap();
+        let shot =
+            Gallery::new(Language::English, &read).whole("a.png", (1366, 768), Some([0, 673, 1366, 95]), "").unwrap();
         assert_eq!(shot.outline, Some([2, 669, 1362, 97]));
     }
 
     #[test]
     fn a_crop_stays_inside_the_picture() {
         let read = |_: &str| Some(head(1366, 768));
-        let mut gallery = Gallery::new(&read);
+        let mut gallery = Gallery::new(Language::English, &read);
         let shot = gallery.part("a.png", (1366, 768), [1300, 740, 60, 28], "").unwrap();
         assert_eq!([shot.view[0] + shot.view[2], shot.view[1] + shot.view[3]], [1366, 768]);
         assert!(gallery.part("a.png", (1366, 768), [0, 900, 60, 28], "").is_none());

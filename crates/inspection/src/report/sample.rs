@@ -83,6 +83,7 @@ pub fn evidence() -> Evidence {
         keyboard: Vec::new(),
         certificates: std::collections::BTreeMap::new(),
         aliases: std::collections::BTreeMap::new(),
+        disclosures: Vec::new(),
         withdrawal_layers: Vec::new(),
         entries: Vec::new(),
         returns: Vec::new(),

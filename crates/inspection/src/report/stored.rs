@@ -4,7 +4,7 @@
 //! Only states whose visit was played have a column, and the others are named: an empty cell would read like an
 //! absence. A visit that broke off is marked in the column's head.
 
-use super::words;
+use super::{language::Language, words};
 use crate::{
     evidence::Evidence,
     wire::{Inspection, Visit},
@@ -13,12 +13,14 @@ use std::collections::BTreeMap;
 use vigie_domain::{Scenario, record::VisitEnd};
 
 /// The states, in the order of the columns.
-const STATES: [(Scenario, &str, &str); 4] = [
-    (Scenario::S0, "Before a choice", "before a choice"),
-    (Scenario::S1, "After refusing", "after refusing"),
-    (Scenario::S2, "After accepting", "after accepting"),
-    (Scenario::S3, "After withdrawing", "after withdrawing"),
-];
+fn states_of(t: Language) -> [(Scenario, &'static str, &'static str); 4] {
+    [
+        (Scenario::S0, t.say("Before a choice"), t.say("before a choice")),
+        (Scenario::S1, t.say("After refusing"), t.say("after refusing")),
+        (Scenario::S2, t.say("After accepting"), t.say("after accepting")),
+        (Scenario::S3, t.say("After withdrawing"), t.say("after withdrawing")),
+    ]
+}
 
 /// Rows shown at once; the others can be unfolded.
 const ROWS_AT_ONCE: usize = 40;
@@ -144,16 +146,16 @@ impl Stored {
 }
 
 /// Returns the view of what was stored and sent.
-pub fn view(evidence: &Evidence, document: &Inspection) -> Stored {
+pub fn view(t: Language, evidence: &Evidence, document: &Inspection) -> Stored {
     let mut states = Vec::new();
     let mut visits = Vec::new();
     let mut unobserved = Vec::new();
-    for (scenario, title, clause) in STATES {
+    for (scenario, title, clause) in states_of(t) {
         let code = scenario.to_string();
         match document.visits.iter().find(|visit| visit.scenario == code) {
             Some(visit) => {
                 let broke_off = evidence.visit(scenario).is_some_and(|record| record.end != VisitEnd::Completed);
-                let remark = if broke_off { "broke off" } else { "" };
+                let remark = if broke_off { t.say("broke off") } else { "" };
                 let n_need_consent = n_stored(visit, Some(false));
                 states.push(State { code, title, clause, remark, n_need_consent, n_trackers: visit.trackers.len() });
                 visits.push(visit);
@@ -164,11 +166,11 @@ pub fn view(evidence: &Evidence, document: &Inspection) -> Stored {
     Stored {
         states,
         unobserved: unobserved.join(", "),
-        totals: totals(&visits),
-        cookies: cookies(&visits),
-        storage: storage(&visits),
-        trackers: trackers(&visits),
-        scans: scans(&visits),
+        totals: totals(t, &visits),
+        cookies: cookies(t, &visits),
+        storage: storage(t, &visits),
+        trackers: trackers(t, &visits),
+        scans: scans(t, &visits),
     }
 }
 
@@ -177,18 +179,18 @@ fn n_stored(visit: &Visit, exempt: Option<bool>) -> usize {
     cookies + visit.storage.iter().filter(|item| item.exempt == exempt).count()
 }
 
-fn totals(visits: &[&Visit]) -> Vec<Total> {
+fn totals(t: Language, visits: &[&Visit]) -> Vec<Total> {
     let line = |what, weighty, count: &dyn Fn(&Visit) -> usize| Total {
         what,
         weighty,
         counts: visits.iter().map(|visit| count(visit)).collect(),
     };
     vec![
-        line("Stored, and needing consent", true, &|visit| n_stored(visit, Some(false))),
-        line("Stored, not known whether consent is needed", false, &|visit| n_stored(visit, None)),
-        line("Stored, needing none", false, &|visit| n_stored(visit, Some(true))),
-        line("Hosts of trackers contacted", true, &|visit| visit.trackers.len()),
-        line("Requests in all", false, &|visit| visit.requests as usize),
+        line(t.say("Stored, and needing consent"), true, &|visit| n_stored(visit, Some(false))),
+        line(t.say("Stored, not known whether consent is needed"), false, &|visit| n_stored(visit, None)),
+        line(t.say("Stored, needing none"), false, &|visit| n_stored(visit, Some(true))),
+        line(t.say("Hosts of trackers contacted"), true, &|visit| visit.trackers.len()),
+        line(t.say("Requests in all"), false, &|visit| visit.requests as usize),
     ]
 }
 
@@ -233,38 +235,38 @@ fn there(text: impl Into<String>) -> Cell {
     Cell { text: text.into(), kind: "there" }
 }
 
-fn consent(exempt: Option<bool>) -> (&'static str, &'static str) {
+fn consent(t: Language, exempt: Option<bool>) -> (&'static str, &'static str) {
     match exempt {
-        Some(false) => ("needed", "needed"),
-        Some(true) => ("not needed", "exempt"),
-        None => ("not known", "open"),
+        Some(false) => (t.say("needed"), "needed"),
+        Some(true) => (t.say("not needed"), "exempt"),
+        None => (t.say("not known"), "open"),
     }
 }
 
-fn cookies(visits: &[&Visit]) -> Table {
+fn cookies(t: Language, visits: &[&Visit]) -> Table {
     let mut gathering = Gathering::new(visits);
     let all =
         visits.iter().enumerate().flat_map(|(state, visit)| visit.cookies.iter().map(move |cookie| (state, cookie)));
     for (state, cookie) in all {
         let key = vec![cookie.name.clone(), cookie.domain.clone(), cookie.path.clone()];
         let cell = match &cookie.blocked {
-            None => there("stored"),
-            Some(_) => Cell { text: "blocked by the browser".to_owned(), kind: "blocked" },
+            None => there(t.say("stored")),
+            Some(_) => Cell { text: t.say("blocked by the browser").to_owned(), kind: "blocked" },
         };
         gathering.note(key.clone(), state, cell, || {
             let path = if cookie.path == "/" { "" } else { cookie.path.as_str() };
-            let hidden = if cookie.http_only { ", hidden from scripts" } else { "" };
+            let hidden = if cookie.http_only { t.say(", hidden from scripts") } else { "" };
             Draft {
                 row: Row {
                     name: cookie.name.clone(),
                     place: format!("{}{path}", cookie.domain),
-                    remark: format!("{} party{hidden}", cookie.party),
-                    class: cookie.class.clone(),
-                    why: words::quotes(&cookie.why),
+                    remark: format!("{}{hidden}", party(t, &cookie.party)),
+                    class: t.say(&cookie.class).to_owned(),
+                    why: words::quotes(Language::English, &cookie.why),
                     consent: "",
                     tone: "",
                     lifetime: String::new(),
-                    set_by: cookie.set_by.as_deref().map_or_else(|| "not seen".to_owned(), words::short_address),
+                    set_by: cookie.set_by.as_deref().map_or_else(|| t.say("not seen").to_owned(), words::short_address),
                     cells: Vec::new(),
                 },
                 exempt: cookie.exempt,
@@ -274,31 +276,31 @@ fn cookies(visits: &[&Visit]) -> Table {
         let draft = gathering.drafts.get_mut(&key).expect("it was just noted");
         draft.exempt = strictest(draft.exempt, cookie.exempt);
         draft.lifetime_s = longest(draft.lifetime_s, cookie.lifetime_s);
-        (draft.row.consent, draft.row.tone) = consent(draft.exempt);
-        draft.row.lifetime = words::lifetime(draft.lifetime_s);
+        (draft.row.consent, draft.row.tone) = consent(t, draft.exempt);
+        draft.row.lifetime = words::lifetime(t, draft.lifetime_s);
     }
     gathering.table()
 }
 
-fn storage(visits: &[&Visit]) -> Table {
+fn storage(t: Language, visits: &[&Visit]) -> Table {
     let mut gathering = Gathering::new(visits);
     for (state, visit) in visits.iter().enumerate() {
         for item in &visit.storage {
             let (kind, lifetime) = match item.kind.as_str() {
-                "session" => ("session storage", "until the tab is closed"),
-                "indexed-db" => ("IndexedDB", "until deleted"),
-                "cache-api" => ("cache", "until deleted"),
-                _ => ("local storage", "until deleted"),
+                "session" => (t.say("session storage"), t.say("until the tab is closed")),
+                "indexed-db" => ("IndexedDB", t.say("until deleted")),
+                "cache-api" => (t.say("cache"), t.say("until deleted")),
+                _ => (t.say("local storage"), t.say("until deleted")),
             };
             let key = vec![item.key.clone(), item.origin.clone(), kind.to_owned()];
-            let (consent, tone) = consent(item.exempt);
-            gathering.note(key, state, there("stored"), || Draft {
+            let (consent, tone) = consent(t, item.exempt);
+            gathering.note(key, state, there(t.say("stored")), || Draft {
                 row: Row {
                     name: item.key.clone(),
                     place: item.origin.clone(),
                     remark: kind.to_owned(),
-                    class: item.class.clone(),
-                    why: words::quotes(&item.why),
+                    class: t.say(&item.class).to_owned(),
+                    why: words::quotes(Language::English, &item.why),
                     consent,
                     tone,
                     lifetime: lifetime.to_owned(),
@@ -313,13 +315,13 @@ fn storage(visits: &[&Visit]) -> Table {
     gathering.table()
 }
 
-fn trackers(visits: &[&Visit]) -> Table {
+fn trackers(t: Language, visits: &[&Visit]) -> Table {
     let mut gathering = Gathering::new(visits);
     for (state, visit) in visits.iter().enumerate() {
         for tracker in &visit.trackers {
-            let cell = there(words::count(tracker.requests as usize, "request", "requests"));
+            let cell = there(t.count(tracker.requests as usize, "request", "requests"));
             gathering.note(vec![tracker.host.clone()], state, cell, || Draft {
-                row: plain(tracker.host.clone(), String::new(), words::quotes(&tracker.why)),
+                row: plain(t, tracker.host.clone(), String::new(), words::quotes(Language::English, &tracker.why)),
                 exempt: Some(false),
                 lifetime_s: None,
             });
@@ -328,14 +330,15 @@ fn trackers(visits: &[&Visit]) -> Table {
     gathering.table()
 }
 
-fn scans(visits: &[&Visit]) -> Table {
+fn scans(t: Language, visits: &[&Visit]) -> Table {
     let mut gathering = Gathering::new(visits);
     for (state, visit) in visits.iter().enumerate() {
         for scan in &visit.fingerprinting {
-            let script = scan.script.as_deref().map_or_else(|| "script not known".to_owned(), words::short_address);
-            let cell = there(if scan.egress { "used, then a request left" } else { "used" });
+            let script =
+                scan.script.as_deref().map_or_else(|| t.say("script not known").to_owned(), words::short_address);
+            let cell = there(if scan.egress { t.say("used, then a request left") } else { t.say("used") });
             gathering.note(vec![scan.api.clone(), script.clone()], state, cell, || Draft {
-                row: plain(scan.api.clone(), script, String::new()),
+                row: plain(t, scan.api.clone(), script, String::new()),
                 exempt: Some(false),
                 lifetime_s: None,
             });
@@ -344,18 +347,26 @@ fn scans(visits: &[&Visit]) -> Table {
     gathering.table()
 }
 
-fn plain(name: String, place: String, why: String) -> Row {
+fn plain(t: Language, name: String, place: String, why: String) -> Row {
     Row {
         name,
         place,
         remark: String::new(),
         class: String::new(),
         why,
-        consent: "needed",
+        consent: t.say("needed"),
         tone: "needed",
         lifetime: String::new(),
         set_by: String::new(),
         cells: Vec::new(),
+    }
+}
+
+fn party(t: Language, party: &str) -> &str {
+    match party {
+        "first" => t.say("first party"),
+        "third" => t.say("third party"),
+        other => other,
     }
 }
 

@@ -1,6 +1,6 @@
 //! The report as a reader gets it: its text, its mark-up, and what hostile pages cannot do to it.
 
-use super::{render, sample};
+use super::{Language, render, sample};
 use crate::{
     evidence::{Evidence, Outcome},
     wire::Inspection,
@@ -14,14 +14,18 @@ const PIXEL: &[u8] = &[
 ];
 
 fn page(evidence: &Evidence, document: &Inspection) -> String {
+    page_in(Language::English, evidence, document)
+}
+
+fn page_in(language: Language, evidence: &Evidence, document: &Inspection) -> String {
     // What follows a PNG's end is ignored, so that each path has bytes of its own.
-    let html = render(evidence, document, &|path| Some([PIXEL, path.as_bytes()].concat())).unwrap();
-    check(&html);
+    let html = render(language, evidence, document, &|path| Some([PIXEL, path.as_bytes()].concat())).unwrap();
+    check(language, &html);
     html
 }
 
 /// Checks what holds for every report: mark-up, landmarks, headings, references, and that it asks nobody for anything.
-fn check(html: &str) {
+fn check(language: Language, html: &str) {
     let tags = tags(html);
     well_formed(&tags);
     let n = |name: &str| tags.iter().filter(|tag| tag.name == name && !tag.closing).count();
@@ -45,7 +49,7 @@ fn check(html: &str) {
             }
         }
         match tag.name.as_str() {
-            "html" => assert_eq!(tag.attribute("lang"), Some("en")),
+            "html" => assert_eq!(tag.attribute("lang"), Some(language.code())),
             "th" => assert!(tag.attribute("scope").is_some(), "a header without scope"),
             "svg" if tag.attribute("class") == Some("shot") => assert!(tag.attribute("aria-label").is_some()),
             _ => {}
@@ -166,6 +170,24 @@ fn the_report_reads_well() {
 }
 
 #[test]
+fn the_report_reads_well_in_french() {
+    let (evidence, document) = (sample::evidence(), sample::document());
+    insta::assert_snapshot!(text(&page_in(Language::French, &evidence, &document)));
+}
+
+#[test]
+fn what_is_english_in_a_french_report_is_marked() {
+    let (evidence, document) = (sample::evidence(), sample::document());
+    let html = page_in(Language::French, &evidence, &document);
+    for finding in document.findings.iter().filter(|finding| super::is_judged(finding)) {
+        let said = super::words::sentence(Language::English, &finding.summary);
+        let (before, _) = html.split_once(said.split(['\'', '"']).next().unwrap()).expect("the summary is there");
+        assert!(before.ends_with("<bdi lang=\"en\">"), "{said}");
+    }
+    assert!(!page(&evidence, &document).contains("<bdi lang=\"en\">"), "an English report marks nothing");
+}
+
+#[test]
 fn a_site_that_was_not_inspected_is_not_judged() {
     let (mut evidence, mut document) = (sample::evidence(), sample::document());
     evidence.outcome = Outcome::Blocked;
@@ -194,8 +216,8 @@ fn a_page_without_a_banner_says_so() {
 
 #[test]
 fn a_missing_picture_is_said_to_be_missing() {
-    let html = render(&sample::evidence(), &sample::document(), &|_| None).unwrap();
-    check(&html);
+    let html = render(Language::English, &sample::evidence(), &sample::document(), &|_| None).unwrap();
+    check(Language::English, &html);
     assert!(html.contains("could not be shown") && !html.contains("data:image"));
 }
 

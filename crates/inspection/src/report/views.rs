@@ -2,6 +2,7 @@
 
 use super::{
     findings::{self, Findings, Questions},
+    language::Language,
     layers::{self, Layers},
     method::{self, Gap, Method},
     paths::{self, Paths},
@@ -20,6 +21,8 @@ use vigie_domain::{Scenario, Severity, Verdict};
 #[derive(Template)]
 #[template(path = "report.html")]
 pub struct Page {
+    /// The language it is written in.
+    pub t: Language,
     /// The site's host.
     pub host: String,
     /// The address asked for.
@@ -77,33 +80,31 @@ pub struct Number {
 }
 
 /// Returns the page.
-pub fn page(evidence: &Evidence, document: &Inspection, read: &dyn Fn(&str) -> Option<Vec<u8>>) -> Page {
-    let mut gallery = Gallery::new(read);
+pub fn page(t: Language, evidence: &Evidence, document: &Inspection, read: &dyn Fn(&str) -> Option<Vec<u8>>) -> Page {
+    let mut gallery = Gallery::new(t, read);
     let inspected = document.outcome == Outcome::Inspected;
-    let stored = stored::view(evidence, document);
-    let paths = paths::view(evidence, &mut gallery);
-    let layers = layers::view(evidence, &mut gallery);
-    let findings = findings::view(evidence, document, &mut gallery);
+    let stored = stored::view(t, evidence, document);
+    let paths = paths::view(t, evidence, &mut gallery);
+    let layers = layers::view(t, evidence, &mut gallery);
+    let findings = findings::view(t, evidence, document, &mut gallery);
     let site = &evidence.site;
     Page {
+        t,
         host: if site.host.is_empty() { site.requested_url.clone() } else { site.host.clone() },
         requested_url: site.requested_url.clone(),
         final_url: (site.final_url != site.requested_url && !site.final_url.is_empty()).then(|| site.final_url.clone()),
-        started: (
-            evidence.started_at.strftime("%-d %B %Y, %H:%M UTC").to_string(),
-            evidence.started_at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-        ),
+        started: (t.moment(evidence.started_at), evidence.started_at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()),
         program: evidence.environment.program.clone(),
         browser: evidence.environment.browser.clone(),
-        outcome: outcome(evidence, document),
+        outcome: outcome(t, evidence, document),
         inspected,
-        numbers: numbers(document),
-        short: short(evidence, document, &paths, &stored),
+        numbers: numbers(t, document),
+        short: short(t, evidence, document, &paths, &stored),
         banner_seen: !evidence.first_layer.is_empty(),
         questions: findings::questions(document, &stored),
         any_uncertain: findings::any_uncertain(document),
-        gaps: method::gaps(evidence),
-        method: method::view(evidence),
+        gaps: method::gaps(t, evidence),
+        method: method::view(t, evidence),
         bundle: document.evidence.as_ref().map(|bundle| (bundle.bundle.clone(), bundle.sha256.clone())),
         // Without an inspection no picture is shown, so none needs to be carried.
         pictures: if inspected { gallery.pictures } else { Vec::new() },
@@ -114,26 +115,30 @@ pub fn page(evidence: &Evidence, document: &Inspection, read: &dyn Fn(&str) -> O
     }
 }
 
-fn outcome(evidence: &Evidence, document: &Inspection) -> String {
-    let why = evidence.why.as_deref().map_or(String::new(), |why| format!(": {}", why.trim_end_matches('.')));
+fn outcome(t: Language, evidence: &Evidence, document: &Inspection) -> String {
+    let why =
+        evidence.why.as_deref().map_or(String::new(), |why| format!("{} {}", t.say(":"), why.trim_end_matches('.')));
     match document.outcome {
         Outcome::Inspected => {
             let n_breaches = count(document, Verdict::Breach);
             match n_breaches {
-                0 => "The site was inspected. No test that could be made gave rise to a finding.".to_owned(),
-                1 => "The site was inspected. One test gave rise to a finding.".to_owned(),
-                n => format!("The site was inspected. {n} tests gave rise to a finding each."),
+                0 => t.say("The site was inspected. No test that could be made gave rise to a finding.").to_owned(),
+                1 => t.say("The site was inspected. One test gave rise to a finding.").to_owned(),
+                n => t.fill("The site was inspected. {n} tests gave rise to a finding each.", &[("n", &n.to_string())]),
             }
         }
-        Outcome::Blocked => {
-            format!("Not inspected: the site did not let the browser in{why}. Nothing is said here about its banner.")
-        }
-        Outcome::Unreachable => {
-            format!("Not inspected: the site could not be reached{why}. Nothing is said here about its banner.")
-        }
-        Outcome::Failed => {
-            format!("Not inspected: the inspection broke off{why}. Nothing is said here about the site's banner.")
-        }
+        Outcome::Blocked => t.fill(
+            "Not inspected: the site did not let the browser in{why}. Nothing is said here about its banner.",
+            &[("why", &why)],
+        ),
+        Outcome::Unreachable => t.fill(
+            "Not inspected: the site could not be reached{why}. Nothing is said here about its banner.",
+            &[("why", &why)],
+        ),
+        Outcome::Failed => t.fill(
+            "Not inspected: the inspection broke off{why}. Nothing is said here about the site's banner.",
+            &[("why", &why)],
+        ),
     }
 }
 
@@ -141,7 +146,7 @@ fn count(document: &Inspection, verdict: Verdict) -> usize {
     document.findings.iter().filter(|finding| finding.verdict == verdict && findings::is_judged(finding)).count()
 }
 
-fn numbers(document: &Inspection) -> Vec<Number> {
+fn numbers(t: Language, document: &Inspection) -> Vec<Number> {
     let severities = [Severity::Blocking, Severity::Major, Severity::Minor, Severity::Information];
     let by_severity: Vec<String> = severities
         .into_iter()
@@ -149,68 +154,87 @@ fn numbers(document: &Inspection) -> Vec<Number> {
             let of =
                 |finding: &&vigie_domain::Finding| finding.verdict == Verdict::Breach && finding.severity == severity;
             let n = document.findings.iter().filter(of).count();
-            (n > 0).then(|| format!("{n} {}", words::severity(severity)))
+            (n > 0)
+                .then(|| t.fill("{n} {severity}", &[("n", &n.to_string()), ("severity", words::severity(t, severity))]))
         })
         .collect();
     let n_breaches = count(document, Verdict::Breach);
     let n_conform = count(document, Verdict::Conform);
     let breaches = if by_severity.is_empty() {
-        "nothing was seen that a test excludes".to_owned()
+        t.say("nothing was seen that a test excludes").to_owned()
     } else {
         by_severity.join(", ")
     };
     let number = |figure, title, meaning: &str, tone| Number { figure, title, meaning: meaning.to_owned(), tone };
     vec![
-        number(n_breaches, if n_breaches == 1 { "breach" } else { "breaches" }, &breaches, "breach"),
-        number(count(document, Verdict::Inconclusive), "inconclusive", "the test could not be made", "inconclusive"),
-        number(n_conform, "conform", "the test was made and held", "conform"),
-        number(count(document, Verdict::NotApplicable), "not applicable", "the test has no object here", "none"),
+        number(n_breaches, if t.is_one(n_breaches) { t.say("breach") } else { t.say("breaches") }, &breaches, "breach"),
+        number(
+            count(document, Verdict::Inconclusive),
+            t.say("inconclusive"),
+            t.say("the test could not be made"),
+            "inconclusive",
+        ),
+        number(n_conform, t.say("conform"), t.say("the test was made and held"), "conform"),
+        number(
+            count(document, Verdict::NotApplicable),
+            t.say("not applicable"),
+            t.say("the test has no object here"),
+            "none",
+        ),
     ]
 }
 
 /// The facts of the case in at most six sentences. Only what was observed; each can be found again further down.
-fn short(evidence: &Evidence, document: &Inspection, paths: &Paths, stored: &Stored) -> Vec<String> {
+fn short(t: Language, evidence: &Evidence, document: &Inspection, paths: &Paths, stored: &Stored) -> Vec<String> {
     let mut sentences = Vec::new();
     if let Some(first) = evidence.first_layer.first() {
-        let language = first.surface.language.as_deref().map(|code| format!(" in {}", words::language(code)));
-        let tool = first.surface.cmp.as_deref().map(|cmp| format!(", made with {cmp}"));
-        sentences.push(format!(
-            "A consent banner{} was shown{}.",
-            language.unwrap_or_default(),
-            tool.unwrap_or_default()
+        let language = first
+            .surface
+            .language
+            .as_deref()
+            .map(|code| t.fill(" in {language}", &[("language", &words::language(t, code))]));
+        let tool = first.surface.cmp.as_deref().map(|cmp| t.fill(", made with {cmp}", &[("cmp", cmp)]));
+        sentences.push(t.fill(
+            "A consent banner{language} was shown{tool}.",
+            &[("language", &language.unwrap_or_default()), ("tool", &tool.unwrap_or_default())],
         ));
     } else {
-        sentences.push("No consent banner was seen on the first page.".to_owned());
+        sentences.push(t.say("No consent banner was seen on the first page.").to_owned());
     }
     if !evidence.first_layer.is_empty() {
         let say = |path: &paths::Path| {
-            path.clicks.map_or_else(|| "no way was found".to_owned(), |n| words::count(n, "click", "clicks"))
+            path.clicks.map_or_else(|| t.say("no way was found").to_owned(), |n| t.count(n, "click", "clicks"))
         };
-        sentences.push(format!(
-            "Accepting everything: {}. Refusing everything: {}. Withdrawing: {}.",
-            say(&paths.accept),
-            say(&paths.refuse),
-            say(&paths.withdraw),
+        sentences.push(t.fill(
+            "Accepting everything: {accept}. Refusing everything: {refuse}. Withdrawing: {withdraw}.",
+            &[("accept", &say(&paths.accept)), ("refuse", &say(&paths.refuse)), ("withdraw", &say(&paths.withdraw))],
         ));
     }
-    for (scenario, when) in
-        [(Scenario::S0, "Before any choice"), (Scenario::S1, "After refusing"), (Scenario::S3, "After withdrawing")]
-    {
+    for (scenario, when) in [
+        (Scenario::S0, t.say("Before any choice")),
+        (Scenario::S1, t.say("After refusing")),
+        (Scenario::S3, t.say("After withdrawing")),
+    ] {
         if let Some(state) = stored.state(scenario) {
             sentences.push(match (state.n_need_consent, state.n_trackers) {
-                (0, 0) => format!("{when}, nothing was seen that is known to need consent."),
-                (n_stored, n_hosts) => format!(
-                    "{when}: {} stored, {} contacted.",
-                    words::count(n_stored, "thing that needs consent", "things that need consent"),
-                    words::count(n_hosts, "host of trackers", "hosts of trackers"),
+                (0, 0) => t.fill("{when}, nothing was seen that is known to need consent.", &[("when", when)]),
+                (n_stored, n_hosts) => t.fill(
+                    "{when}: {things} stored, {hosts} contacted.",
+                    &[
+                        ("when", when),
+                        ("things", &t.count(n_stored, "thing that needs consent", "things that need consent")),
+                        ("hosts", &t.count(n_hosts, "host of trackers", "hosts of trackers")),
+                    ],
                 ),
             });
         }
     }
     match document.preticked.len() {
         0 => {}
-        1 => sentences.push("One switch for a purpose that needs consent was on from the start.".to_owned()),
-        n => sentences.push(format!("{n} switches for purposes that need consent were on from the start.")),
+        1 => sentences.push(t.say("One switch for a purpose that needs consent was on from the start.").to_owned()),
+        n => sentences.push(
+            t.fill("{n} switches for purposes that need consent were on from the start.", &[("n", &n.to_string())]),
+        ),
     }
     sentences
 }

@@ -9,6 +9,8 @@ use std::{
     process::Command,
     sync::Arc,
 };
+use vigie_evidence::{Expected, Key, Options, Writer};
+use vigie_inspection::catalogue::{Catalogue, EDITION, fingerprint};
 
 pub fn trials(world: &Arc<World>) -> Vec<Trial> {
     let named = |name: &str, check: fn(&World) -> Result<(), String>| trial(world, format!("bundle::{name}"), check);
@@ -16,6 +18,7 @@ pub fn trials(world: &Arc<World>) -> Vec<Trial> {
         named("every_bundle_is_judged_the_same_without_a_browser", judged_again),
         named("a_changed_byte_is_named_and_nothing_is_judged", changed),
         named("a_changed_catalogue_is_shown_as_a_difference", other_rules),
+        named("a_day_finds_the_catalogue_that_was_in_force", in_force),
         named("warcio_and_py_wacz_accept_bundles", accepted_by_others),
     ]
 }
@@ -88,6 +91,57 @@ fn other_rules(world: &World) -> Result<(), String> {
     }
     let (_, said) = judge("bundle").map_err(|error| error.to_string())?;
     if said.is_empty() { Ok(()) } else { Err(format!("its own catalogue: {said}")) }
+}
+
+/// A home folder holds a bundle from the time of another catalogue; its day is asked for, and days around it.
+fn in_force(world: &World) -> Result<(), String> {
+    let path = one(world)?;
+    let home = world.out.path().join("home-of-editions");
+    let folder = home.join("campaigns/old");
+    std::fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
+    let old = folder.join("old.wacz");
+    let files: Vec<(String, String)> = Catalogue::texts()
+        .filter(|(name, _)| name != EDITION)
+        .map(|(name, text)| (name, text.replace("Refusing costs no more than accepting", "An older title")))
+        .collect();
+    let sha256 = fingerprint(files.iter().map(|(name, text)| (name.as_str(), text.as_str())));
+    let edition = format!("schema = \"edition/1\"\nin_force_from = \"2020-05-01\"\nsha256 = \"{sha256}\"\n");
+    let write = || -> Result<(), Box<dyn std::error::Error>> {
+        let created = "2020-06-01T12:00:00Z".parse()?;
+        let options = Options { software: "a test".to_owned(), created, timestamp: Expected::NotExpected };
+        let mut writer = Writer::create(&old, options)?;
+        for (name, text) in files.iter().map(|(name, text)| (name.as_str(), text)).chain([(EDITION, &edition)]) {
+            writer.member(&format!("rules/{name}"), text.as_bytes())?;
+        }
+        writer.finish(&Key::load_or_create(&home.join("signing-key.pem"))?)?;
+        Ok(())
+    };
+    write().map_err(|error| error.to_string())?;
+    let judge = |day: &str| {
+        let output = world.vigie(&["judge", "--rules", day]).arg(&path).env("VIGIE_HOME", &home).output();
+        output
+            .map(|output| (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned()))
+            .map_err(|error| error.to_string())
+    };
+    let own = Catalogue::bundled().edition().ok_or("the program's catalogue has no edition")?.in_force_from.to_string();
+    let expect = |day: &str, code: Option<i32>, sentences: &[&str]| {
+        let (ended, said) = judge(day)?;
+        let wrong = code.is_some_and(|code| ended != Some(code)) || sentences.iter().any(|it| !said.contains(it));
+        if wrong { Err(format!("{day}: {ended:?} {said}")) } else { Ok(said) }
+    };
+    let said = expect(&own, None, &[&format!("in force since {own}, part of this program")])?;
+    if said.contains("differ") {
+        return Err(format!("today's catalogue gives other findings: {said}"));
+    }
+    expect("2020-05-01", Some(1), &["in force since 2020-05-01, kept in", "+    \"title\": \"An older title\""])?;
+    expect("2020-04-30", Some(2), &["was in force on 2020-04-30; the earliest known is in force since 2020-05-01"])?;
+    // What was changed since it was signed is no catalogue.
+    let mut bytes = std::fs::read(&old).map_err(|error| error.to_string())?;
+    let at = bytes.windows(14).position(|it| it == b"An older title").ok_or("the bundle lacks its rules")?;
+    bytes[at] = b'I';
+    std::fs::write(&old, bytes).map_err(|error| error.to_string())?;
+    expect("2020-05-01", Some(2), &["is left out", "no catalogue of rules is known"])?;
+    Ok(())
 }
 
 /// These live where `scripts/setup.sh --judges` puts them, which `make test` calls.

@@ -15,6 +15,7 @@ pub fn trials(world: &Arc<World>) -> Vec<Trial> {
         named("a_host_that_does_not_resolve_is_unreachable_with_exit_code_2", unresolvable),
         named("a_report_is_kept_whole_or_not_at_all", kept),
         named("an_interrupted_inspection_leaves_nothing_behind", interrupted),
+        named("what_a_killed_program_left_is_removed_by_the_next", abandoned),
         named("a_killed_browser_is_said_in_one_sentence", killed),
         named("a_full_disk_is_said_in_one_sentence", full_disk),
         named("a_campaign_that_was_killed_goes_on_where_it_was", campaign),
@@ -135,6 +136,21 @@ fn nothing_left(world: &World, mark: &str) -> Result<(), String> {
     }
     let left = std::fs::read_dir(world.out.path().join(mark)).into_iter().flatten().flatten().count();
     if left == 0 { Ok(()) } else { Err("files of an unfinished inspection are left".to_owned()) }
+}
+
+fn abandoned(world: &World) -> Result<(), String> {
+    let mut child = under_way(world, "abandoned")?;
+    child.kill().and_then(|()| child.wait()).map_err(|error| error.to_string())?;
+    let out = world.out.path().join("abandoned");
+    let spools = || {
+        let entries = std::fs::read_dir(&out).into_iter().flatten().flatten();
+        entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(".vigie-")).count()
+    };
+    if spools() != 1 {
+        return Err(format!("{} spools are left by a program that was killed, expected one", spools()));
+    }
+    world.run(&["inspect", "https://does-not-exist.invalid/", "--no-report", "--out", &out.to_string_lossy()]);
+    if spools() == 0 { Ok(()) } else { Err("the next program left it where it was".to_owned()) }
 }
 
 fn interrupted(world: &World) -> Result<(), String> {

@@ -486,6 +486,7 @@ pub(crate) fn good() -> Evidence {
         keyboard: Vec::new(),
         certificates: std::collections::BTreeMap::new(),
         aliases: std::collections::BTreeMap::new(),
+        disclosures: Vec::new(),
         withdrawal_layers: vec![view("S3", 1, &["Cookie settings"], again)],
         entries: ENTRIES.iter().map(|(way, visit)| entry(*way, visit)).collect(),
         returns: returns.collect(),
