@@ -55,6 +55,11 @@ pub struct Shelf {
 }
 
 impl Shelf {
+    /// Returns the store, and the prefix below which things go.
+    pub fn store(&self) -> (Arc<dyn ObjectStore>, String) {
+        (self.store.clone(), self.prefix.to_string())
+    }
+
     /// Opens a shelf: `s3://bucket/prefix`, or `file:///folder`, which is made if it is not there.
     ///
     /// Credentials, region and endpoint of an S3-compatible store come from the environment, under the names that

@@ -1,5 +1,6 @@
 //! What can be said on the command line.
 
+use crate::ledger::arguments::{LedgerOptions, WitnessOptions};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use vigie_browser::Patience;
@@ -51,7 +52,7 @@ pub enum Command {
     Inspect(InspectOptions),
     /// Derive the findings again from a bundle, without a browser
     Judge(JudgeOptions),
-    /// Check a bundle, offline: every byte, the signature, the timestamps
+    /// Check a bundle or a receipt, offline: every byte, the signatures, the timestamps, the ledger
     Verify(VerifyOptions),
     /// Ask time-stamping authorities when a bundle existed, and keep their answers in it
     Timestamp(TimestampOptions),
@@ -65,6 +66,10 @@ pub enum Command {
     Key,
     /// Inspect many sites, and sum up what was found
     Campaign(CampaignOptions),
+    /// Write, serve, read and check ledgers from which nothing can be taken unseen
+    Ledger(LedgerOptions),
+    /// Be a witness of other people's ledgers
+    Witness(WitnessOptions),
     /// Serve the sample platform on this machine and inspect it
     Demo(DemoOptions),
     /// Say what is missing on this machine, and how to get it
@@ -136,6 +141,12 @@ pub struct InspectOptions {
     /// Ask this time-stamping authority (RFC 3161) for a timestamp; may be repeated
     #[arg(long, value_name = "URL")]
     pub timestamp: Vec<String>,
+    /// Log a commitment to each bundle in this ledger, a folder or an address, and leave its receipt beside the bundle
+    #[arg(long, value_name = "LEDGER", env = "VIGIE_LEDGER")]
+    pub ledger: Option<String>,
+    /// The token that the ledger's server asks for
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
     /// For continuous integration.
     #[command(flatten)]
     pub build: BuildArguments,
@@ -237,9 +248,15 @@ pub struct JudgeOptions {
 /// `vigie verify`.
 #[derive(Debug, Args)]
 pub struct VerifyOptions {
-    /// The bundle
+    /// The bundle, or a receipt (.tlog-proof)
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
+    /// Which ledgers and witnesses are believed (C2SP tlog-policy); a bundle's receipt is looked for beside it
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+    /// The entry that a receipt is for, where it does not carry it itself
+    #[arg(long, value_name = "FILE")]
+    pub entry: Option<PathBuf>,
     /// Certificates (PEM) of the timestamp authorities that are trusted
     #[arg(long, value_name = "FILE")]
     pub tsa_ca: Option<PathBuf>,

@@ -150,6 +150,85 @@ pub enum Fault {
         #[help]
         help: Option<String>,
     },
+    /// A ledger could not be opened, written or read.
+    #[error("{why}")]
+    #[diagnostic(code(ledger::failed))]
+    Ledger {
+        /// Why.
+        why: String,
+        /// The way out.
+        #[help]
+        help: Option<String>,
+    },
+    /// Nobody was named who is believed about a ledger.
+    #[error("whose word counts for `{ledger}` was not said")]
+    #[diagnostic(
+        code(ledger::no_trust),
+        help("give the ledger's key with `--key KEY`, as its owner publishes it, or a policy with `--policy FILE`")
+    )]
+    NoTrust {
+        /// The ledger.
+        ledger: String,
+    },
+    /// A policy of trust that cannot be read.
+    #[error("`{}` holds no policy: {why}", .path.display())]
+    #[diagnostic(code(policy::unreadable), help("the form is C2SP tlog-policy: lines `log`, `witness`, `group`, `quorum`"))]
+    Policy {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A receipt that cannot be read.
+    #[error("`{}` cannot be checked as a receipt: {why}", .path.display())]
+    #[diagnostic(code(receipt::unreadable), help("name the entry it is for with `--entry FILE`, if it does not carry it"))]
+    Receipt {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A receipt, and nobody to believe.
+    #[error("`{}` is a receipt, and whose word counts was not said", .path.display())]
+    #[diagnostic(code(receipt::no_policy), help("name the ledgers and witnesses that are believed with `--policy FILE`"))]
+    NoPolicy {
+        /// The file.
+        path: PathBuf,
+    },
+    /// What is to be logged cannot be read.
+    #[error("the entry `{}` cannot be read: {why}", .path.display())]
+    #[diagnostic(code(entry::unreadable))]
+    Entry {
+        /// The file.
+        path: PathBuf,
+        /// The system's words.
+        why: String,
+    },
+    /// A token that cannot be read.
+    #[error("the token in `{}` cannot be read: {why}", .path.display())]
+    #[diagnostic(code(token::unreadable))]
+    Token {
+        /// The file.
+        path: PathBuf,
+        /// The system's words.
+        why: String,
+    },
+    /// An address at which we cannot listen.
+    #[error("cannot listen at `{address}`: {why}")]
+    #[diagnostic(code(listen::failed), help("name another address with `--listen ADDRESS`"))]
+    Listen {
+        /// Which.
+        address: std::net::SocketAddr,
+        /// The system's words.
+        why: String,
+    },
+    /// A ledger that anybody could write to.
+    #[error("at `{address}` anybody could append to this ledger")]
+    #[diagnostic(code(ledger::open), help("ask for a token with `--token-file FILE`, or listen on the loopback"))]
+    OpenLedger {
+        /// Where it would listen.
+        address: std::net::SocketAddr,
+    },
     /// Somebody pressed Ctrl-C, or asked us to end.
     #[error("interrupted; what was not finished is not kept")]
     #[diagnostic(code(interrupted))]

@@ -3,7 +3,9 @@
 use crate::{
     arguments::{BuildArguments, Common, InspectOptions, VisitArguments},
     fault::Fault,
-    keep, progress, timestamp,
+    keep,
+    ledger::{Capture, LedgerTarget},
+    progress, timestamp,
 };
 use std::{
     io::IsTerminal,
@@ -31,6 +33,7 @@ use vigie_inspection::{
     report::{self, Language},
     summary, wire,
 };
+use vigie_ledger::hash::hex;
 use vigie_trackers::Classifier;
 
 /// Visits of one inspection side by side. Each is one renderer; more than this and they only wait for each other.
@@ -44,6 +47,11 @@ pub async fn run(options: &InspectOptions, common: &Common) -> Result<u8, Fault>
         None => keep::home(common)?.join("inspections"),
     };
     keep::prepare(&out)?;
+    // Opened before anything is visited: without it, what is asked for cannot be done.
+    let ledger = match &options.ledger {
+        Some(ledger) => Some(LedgerTarget::open(ledger, options.token_file.as_deref())?),
+        None => None,
+    };
     let launch = LaunchOptions {
         program: options.visit.chromium.clone(),
         arguments: options.visit.chromium_arguments.clone(),
@@ -51,10 +59,13 @@ pub async fn run(options: &InspectOptions, common: &Common) -> Result<u8, Fault>
     };
     let work = async {
         let browser = Arc::new(Browser::launch(&launch).await?);
-        let answer = inspect_all(&browser, urls, &out, options, common).await;
+        let answer = inspect_all(&browser, urls, &out, options, ledger.as_ref(), common).await;
         // The browser ends before we say how it went, so that whoever waits for us finds nothing running.
         if let Some(browser) = Arc::into_inner(browser) {
             browser.close().await;
+        }
+        if let Some(ledger) = ledger {
+            ledger.close()?;
         }
         answer
     };
@@ -84,6 +95,7 @@ async fn inspect_all(
     urls: Vec<Url>,
     out: &Path,
     options: &InspectOptions,
+    ledger: Option<&LedgerTarget>,
     common: &Common,
 ) -> Result<u8, Fault> {
     let places = Arc::new(Semaphore::new(usize::from(options.jobs)));
@@ -95,7 +107,7 @@ async fn inspect_all(
     for url in urls {
         let place = Arc::clone(&places).acquire_owned().await;
         while let Some(done) = running.try_join_next() {
-            build.take(finish(done, out, options, common)?);
+            build.take(finish(done, out, options, ledger, common)?);
         }
         let (browser, visit) = (Arc::clone(browser), options.visit.clone());
         let spool = keep::spool(out)?;
@@ -107,7 +119,7 @@ async fn inspect_all(
         });
     }
     while let Some(done) = running.join_next().await {
-        build.take(finish(done, out, options, common)?);
+        build.take(finish(done, out, options, ledger, common)?);
     }
     build.end()
 }
@@ -135,10 +147,11 @@ fn finish(
     done: Result<Result<Inspected, BrowserError>, JoinError>,
     out: &Path,
     options: &InspectOptions,
+    ledger: Option<&LedgerTarget>,
     common: &Common,
 ) -> Result<wire::Inspection, Fault> {
     match done {
-        Ok(inspected) => answer(&inspected?, out, options, common),
+        Ok(inspected) => answer(&inspected?, out, options, ledger, common),
         Err(error) => Err(Fault::Runtime { why: error.to_string() }),
     }
 }
@@ -174,6 +187,8 @@ pub struct KeptInspection {
     pub document: wire::Inspection,
     /// The bundle.
     pub bundle: PathBuf,
+    /// The bundle's seal, in hexadecimal: the hash that covers it but for timestamps.
+    pub seal: String,
     /// The report, unless none was wanted.
     pub report: Option<PathBuf>,
 }
@@ -220,7 +235,7 @@ pub fn keep_inspection(inspected: &Inspected, keeping: &Keeping<'_>) -> Result<K
         keep::file(&file, page.as_bytes())?;
         report = Some(file);
     }
-    Ok(KeptInspection { document, bundle: path, report })
+    Ok(KeptInspection { document, bundle: path, seal: hex(&bundle.seal), report })
 }
 
 /// Judges what was observed, keeps it, prints the answer, and returns it.
@@ -228,6 +243,7 @@ fn answer(
     inspected: &Inspected,
     out: &Path,
     options: &InspectOptions,
+    ledger: Option<&LedgerTarget>,
     common: &Common,
 ) -> Result<wire::Inspection, Fault> {
     let key = keep::key(common)?;
@@ -248,7 +264,24 @@ fn answer(
             print_line(&format!("Report   {}", report.display()));
         }
     }
+    if let Some(ledger) = ledger {
+        log_capture(ledger, &kept, common)?;
+    }
     Ok(kept.document)
+}
+
+/// Logs a commitment to a bundle that is kept. If the ledger does not take it, the bundle is there and says nothing false.
+fn log_capture(ledger: &LedgerTarget, kept: &KeptInspection, common: &Common) -> Result<(), Fault> {
+    let time = u64::try_from(jiff::Timestamp::now().as_second()).unwrap_or_default();
+    let logged = Capture::new(&kept.seal, &kept.document.site.host, time)?.log(ledger, &kept.bundle);
+    let (receipt, index) = logged.map_err(|fault| Fault::Ledger {
+        why: format!("the bundle `{}` is kept and in no ledger: {fault}", kept.bundle.display()),
+        help: Some("log it with `vigie ledger add LEDGER --bundles BUNDLE`".to_owned()),
+    })?;
+    if !common.json && !common.quiet {
+        print_line(&format!("Receipt  {} (entry {index})", receipt.display()));
+    }
+    Ok(())
 }
 
 /// Returns a document as one line of JSON.

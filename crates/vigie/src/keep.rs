@@ -122,6 +122,8 @@ pub struct KeptEvidence {
     pub bundle: Bundle,
     /// The bundle's SHA-256, in hexadecimal.
     pub sha256: String,
+    /// The bundle's seal, in hexadecimal: the hash that covers it but for timestamps.
+    pub seal: String,
 }
 
 /// Reads the evidence of a bundle that is what was signed.
@@ -137,7 +139,8 @@ pub fn evidence(path: &Path) -> Result<KeptEvidence, Fault> {
         return Err(unusable(format!("it was changed since it was signed, {problem}; see `vigie verify`")));
     }
     let evidence = bundle::evidence(&bundle).map_err(|error| unusable(in_full(&error)))?;
-    Ok(KeptEvidence { evidence, bundle, sha256: report.facts.sha256 })
+    let seal = report.facts.seal.unwrap_or_default();
+    Ok(KeptEvidence { evidence, bundle, sha256: report.facts.sha256, seal })
 }
 
 /// Writes a file that is there whole or not at all.

@@ -1,5 +1,5 @@
 //! The command line: `vigie inspect`, `campaign`, `judge`, `verify`, `export`, `timestamp`, `timeline`, `compare`,
-//! `key`, `demo`, `doctor`.
+//! `key`, `ledger`, `witness`, `demo`, `doctor`.
 //!
 //! Standard output carries the answer, standard error everything else. Exit codes are those of CONTRACTS.md:
 //! 0 answered and nothing to report, 1 answered with a finding, 2 could not answer.
@@ -14,6 +14,7 @@ mod fault;
 mod inspect;
 mod judge;
 mod keep;
+mod ledger;
 mod progress;
 mod timeline;
 mod timestamp;
@@ -64,6 +65,8 @@ async fn run(arguments: &Arguments) -> Result<u8, Fault> {
         Command::Compare(options) => timeline::compare(options, &arguments.common),
         Command::Key => verify::key(&arguments.common),
         Command::Campaign(options) => campaign::run(options, &arguments.common).await,
+        Command::Ledger(options) => ledger::run(options, &arguments.common).await,
+        Command::Witness(options) => ledger::witness(options, &arguments.common).await,
         Command::Demo(options) => demo::run(options, &arguments.common).await,
         Command::Doctor(options) => doctor::run(options, &arguments.common).await,
     }

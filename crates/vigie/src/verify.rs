@@ -1,16 +1,23 @@
-//! `vigie verify`, `vigie key`: whether a bundle is what was signed, and by whom.
+//! `vigie verify`, `vigie key`: whether a bundle is what was signed, by whom, and whether a ledger has it; or whether a
+//! receipt proves what it is for.
 
 use crate::{
     arguments::{Common, VerifyOptions},
     fault::Fault,
     inspect::{json_of, print_line},
     keep::{self, in_full},
+    ledger::{PrintedReceipt, beside_of, capture_in_words, is_receipt, policy_of, verify_receipt},
 };
-use serde_json::json;
+use serde_json::{Value, json};
+use std::path::Path;
 use vigie_evidence::{Report, Roots, TimestampState, Trust, verify};
 
-/// Checks a bundle, offline, and prints what was found. Exit code 1 where anything is wrong.
+/// Checks a bundle or a receipt, offline, and prints what was found. Exit code 1 where anything is wrong.
 pub fn run(options: &VerifyOptions, common: &Common) -> Result<u8, Fault> {
+    let path = &options.file;
+    if let Some(receipt) = starts_as_receipt(path) {
+        return verify_alone(options, &receipt, common);
+    }
     let roots = match &options.tsa_ca {
         Some(path) => {
             let unusable = |why: String| Fault::Roots { path: path.clone(), why };
@@ -19,14 +26,101 @@ pub fn run(options: &VerifyOptions, common: &Common) -> Result<u8, Fault> {
         }
         None => Roots::default(),
     };
-    let path = &options.file;
     let report = verify(path, &roots).map_err(|error| Fault::Evidence { path: path.clone(), why: in_full(&error) })?;
+    let logged = logged(options, &report)?;
     if common.json {
-        print_line(&json_of(&report)?);
+        let mut document = serde_json::to_value(&report).map_err(|error| Fault::Runtime { why: error.to_string() })?;
+        document["receipt"] = logged.json();
+        print_line(&json_of(&document)?);
     } else if !common.quiet {
         print_line(&in_words(&path.display().to_string(), &report));
+        logged.in_words().iter().for_each(|line| print_line(line));
     }
-    Ok(u8::from(!report.is_sound()))
+    Ok(u8::from(!report.is_sound() || logged.is_wrong()))
+}
+
+/// Reads a file if it is meant as a receipt. Bundles may be large: only the beginning of others is read.
+fn starts_as_receipt(path: &Path) -> Option<Vec<u8>> {
+    use std::io::Read as _;
+    let mut start = Vec::new();
+    std::fs::File::open(path).ok()?.take(64).read_to_end(&mut start).ok()?;
+    if is_receipt(&start) { std::fs::read(path).ok() } else { None }
+}
+
+/// Checks a receipt by itself.
+fn verify_alone(options: &VerifyOptions, bytes: &[u8], common: &Common) -> Result<u8, Fault> {
+    let path = &options.file;
+    let policy = policy_of(options.policy.as_ref().ok_or_else(|| Fault::NoPolicy { path: path.clone() })?)?;
+    let entry = match &options.entry {
+        Some(path) => {
+            let read = std::fs::read(path);
+            Some(read.map_err(|error| Fault::Entry { path: path.clone(), why: in_full(&error) })?)
+        }
+        None => None,
+    };
+    let found = verify_receipt(path, bytes, entry.as_deref(), &policy)?;
+    if common.json {
+        print_line(&json_of(&found.json())?);
+    } else if !common.quiet {
+        let verdict = if found.is_sound() { "proves that its entry is in the ledger" } else { "proves NOTHING" };
+        print_line(&format!("{} {verdict}", path.display()));
+        found.in_words().iter().for_each(|line| print_line(line));
+        if let PrintedReceipt::Proved { header: Some(header), .. } = &found {
+            header.lines().for_each(|line| print_line(&format!("  it says    {line}")));
+        }
+    }
+    Ok(u8::from(!found.is_sound()))
+}
+
+/// Whether a ledger has a bundle.
+enum Logged {
+    /// There is no receipt beside it.
+    NoReceipt,
+    /// There is one, and nobody was named to believe.
+    NotChecked,
+    /// It was checked.
+    Checked(PrintedReceipt),
+}
+
+fn logged(options: &VerifyOptions, report: &Report) -> Result<Logged, Fault> {
+    let beside = beside_of(&options.file);
+    let bytes = match std::fs::read(&beside) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Logged::NoReceipt),
+        Err(error) => return Err(Fault::Receipt { path: beside, why: in_full(&error) }),
+    };
+    let Some(policy) = &options.policy else { return Ok(Logged::NotChecked) };
+    let found = verify_receipt(&beside, &bytes, None, &policy_of(policy)?)?;
+    let PrintedReceipt::Proved { header, .. } = &found else { return Ok(Logged::Checked(found)) };
+    let seal = header.as_deref().and_then(capture_in_words);
+    if seal.is_some() && seal == report.facts.seal.as_deref() {
+        return Ok(Logged::Checked(found));
+    }
+    Ok(Logged::Checked(PrintedReceipt::Unproved("the receipt is for another bundle".to_owned())))
+}
+
+impl Logged {
+    fn is_wrong(&self) -> bool {
+        matches!(self, Self::Checked(receipt) if !receipt.is_sound())
+    }
+
+    fn json(&self) -> Value {
+        match self {
+            Self::NoReceipt => Value::Null,
+            Self::NotChecked => json!({ "sound": null }),
+            Self::Checked(receipt) => receipt.json(),
+        }
+    }
+
+    fn in_words(&self) -> Vec<String> {
+        match self {
+            Self::NoReceipt => Vec::new(),
+            Self::NotChecked => {
+                vec!["  ledger     a receipt is beside it, not checked; say whom you believe with --policy".to_owned()]
+            }
+            Self::Checked(receipt) => receipt.in_words(),
+        }
+    }
 }
 
 fn in_words(path: &str, report: &Report) -> String {

@@ -41,13 +41,18 @@ struct Served {
 
 /// Returns the addresses of a log whose files are in `folder`: those of the specification, and a page at `/`.
 pub fn router(folder: PathBuf, about: About) -> Router {
+    let files = Router::new().route("/{*path}", get(file)).with_state(Arc::new(Served { folder: folder.clone(), about: about.clone() }));
+    page_router(folder, about).merge(files)
+}
+
+/// Returns the addresses of the page alone, for who serves the files already.
+pub fn page_router(folder: PathBuf, about: About) -> Router {
     Router::new()
         .route("/", get(|| async { page("text/html; charset=utf-8", include_str!("../page/index.html")) }))
         .route("/log.js", get(|| async { page("text/javascript; charset=utf-8", include_str!("../page/log.js")) }))
         .route("/log.css", get(|| async { page("text/css; charset=utf-8", include_str!("../page/log.css")) }))
         .route("/trust", get(trust))
         .route("/recent", get(recent))
-        .route("/{*path}", get(file))
         .with_state(Arc::new(Served { folder, about }))
 }
 

@@ -72,6 +72,9 @@ pub struct AddOptions {
     /// Files, each an entry; - is standard input
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
+    /// The files are bundles: log a commitment to each, and write its receipt beside it
+    #[arg(long)]
+    pub bundles: bool,
     /// Wait until the ledger has published the entries, and write a receipt beside each file
     #[arg(long)]
     pub receipt: bool,
