@@ -2,7 +2,7 @@
 # Installs what Vigie needs besides Rust, if it is missing: a C compiler for Rust to link with, a Chromium, and fonts
 # to draw banners with; with `--corpus`, python3 and openssl too, which serve the test corpus; with `--services`, the
 # servers that tests of the queue speak to; with `--judges`, the programs that have the last word on what we write:
-# openssl, unzip, and a Python environment below target/judges (or $VIGIE_JUDGES) with warcio and py-wacz (bundles),
+# openssl, unzip, Go with its packages for transparent logs, and a Python environment below target/judges (or $VIGIE_JUDGES) with warcio and py-wacz (bundles),
 # pyarrow and duckdb (a campaign's tables) and moto (an S3-compatible store). Safe to run again: what is there is left
 # alone.
 # Only Debian and its kin are handled. Elsewhere, and without the right to install, it says what to install and how.
@@ -71,6 +71,7 @@ if [ "$want_judges" = yes ]; then
     has_venv || missing="$missing python3 python3-venv"
     has openssl || missing="$missing openssl"
     has unzip || missing="$missing unzip"
+    { has go && [ -d /usr/share/gocode/src/golang.org/x/mod/sumdb/tlog ]; } || missing="$missing golang-go golang-golang-x-mod-dev"
 fi
 
 if ! has cargo; then
