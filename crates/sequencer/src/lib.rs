@@ -49,9 +49,9 @@ pub mod queue;
 pub use entries::{Appended, Batch, Refused};
 pub use home::{Home, HomeError, Stream};
 pub use log::{AppendError, Log, Options, Published, ReceiptError, Statistics, Stopped, Ticket, Tickets};
+pub use publish::FolderSource;
 pub use recovery::OpenError;
 pub use wal::WalError;
-pub use publish::FolderSource;
 
 /// Reads the public files of a log through the same file operations that it is written with.
 pub fn publish_source(files: std::sync::Arc<dyn files::Files>, home: &Home) -> FolderSource {

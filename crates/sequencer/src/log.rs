@@ -275,12 +275,13 @@ impl Shared {
     /// Stops everything. The first reason counts.
     pub(crate) fn stop(&self, reason: impl Into<Arc<str>>) {
         let stopped = Stopped(reason.into());
-        self.report(|progress| {
-            progress.stopped.get_or_insert(stopped);
-        });
         let jobs = {
             let mut inbox = lock(&self.inbox);
             inbox.closed = true;
+            // Said while nobody can hand anything in: whoever hears of it finds the door shut.
+            self.report(|progress| {
+                progress.stopped.get_or_insert(stopped);
+            });
             std::mem::take(&mut inbox.jobs)
         };
         self.inbox_filled.notify_all();

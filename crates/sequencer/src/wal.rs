@@ -277,12 +277,14 @@ fn read_record(bytes: &[u8]) -> Option<(Record, usize)> {
 fn is_torn(segment: &[u8], offset: usize) -> bool {
     let rest = &segment[offset..];
     let zero = |bytes: &[u8]| bytes.iter().all(|byte| *byte == 0);
-    let span = match read_head(rest) {
-        Some(head) => record_bytes(head.payload),
-        None => HEAD_BYTES,
+    let Some(head) = read_head(rest) else {
+        // A head lies in one sector, so it arrives whole; if something follows one that is wrong, it was whole once.
+        let head = HEAD_BYTES.min(rest.len());
+        return zero(&rest[..head]) || zero(&rest[head..]);
     };
+    let span = record_bytes(head.payload);
     let Some(record) = rest.get(..span) else { return true };
-    if zero(&record[span - END.len()..]) {
+    if record[span - 1] == 0 {
         return true;
     }
     let mut at = 0;

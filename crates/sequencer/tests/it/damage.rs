@@ -34,7 +34,14 @@ fn reopen(home: &Home, disk: &Disk) -> Result<(), String> {
 #[test]
 fn a_flipped_bit_in_each_kind_of_file_is_named_when_the_log_is_opened() {
     let (_folder, home) = new_home(Stream::Events, None);
-    for name in ["head", "public/checkpoint", "public/tile/0/001.p/44", "public/tile/0/000", "public/tile/1/000.p/1", "public/tile/entries/001.p/44"] {
+    for name in [
+        "head",
+        "public/checkpoint",
+        "public/tile/0/001.p/44",
+        "public/tile/0/000",
+        "public/tile/1/000.p/1",
+        "public/tile/entries/001.p/44",
+    ] {
         let path = home.folder().join(name);
         let mut bytes = 0;
         filled(&home, 300).damage(&path, |content| bytes = content.len());

@@ -111,6 +111,12 @@ impl Disk {
         self.0.lock().unwrap().fault = Some((at, fault));
     }
 
+    /// Nothing goes wrong from here on.
+    pub fn heal(&self) {
+        let mut state = self.0.lock().unwrap();
+        (state.fault, state.full) = (None, false);
+    }
+
     pub fn operations(&self) -> u64 {
         self.0.lock().unwrap().operations
     }
@@ -164,11 +170,6 @@ impl Disk {
         let mut content = content.lock().unwrap();
         change(&mut content.now);
         content.durable = content.now.clone();
-    }
-
-    pub fn files(&self) -> Vec<PathBuf> {
-        let state = self.0.lock().unwrap();
-        state.names.iter().filter(|(_, node)| matches!(node, Node::File(_))).map(|(path, _)| path.clone()).collect()
     }
 
     /// Counts an operation. `Ok(None)`: it is to be done; `Ok(Some(error))`: done, and an error; `Err`: not done.
@@ -225,7 +226,8 @@ impl OpenFile for Open {
     fn sync(&self) -> io::Result<()> {
         let after = self.disk.step(false);
         let mut content = self.content.lock().unwrap();
-        let pending = if self.disk.0.lock().unwrap().crashed { Vec::new() } else { std::mem::take(&mut content.pending) };
+        let pending =
+            if self.disk.0.lock().unwrap().crashed { Vec::new() } else { std::mem::take(&mut content.pending) };
         let after = after?;
         for (at, bytes) in pending {
             put(&mut content.durable, at, &bytes);
@@ -299,7 +301,8 @@ impl Files for Disk {
         self.done(false, |state| {
             let inside = |path: &PathBuf| path.parent() == Some(folder);
             state.durable.retain(|path, _| !inside(path));
-            let now: Vec<_> = state.names.iter().filter(|(path, _)| inside(path)).map(|(a, b)| (a.clone(), b.clone())).collect();
+            let now: Vec<_> =
+                state.names.iter().filter(|(path, _)| inside(path)).map(|(a, b)| (a.clone(), b.clone())).collect();
             state.durable.extend(now);
             Ok(())
         })
