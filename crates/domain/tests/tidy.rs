@@ -10,7 +10,7 @@ use std::{
 };
 
 /// Each room, and the rooms it may build on. Tests of any room may use `testkit` besides.
-const ROOMS: [(&str, &[&str]); 9] = [
+const ROOMS: [(&str, &[&str]); 11] = [
     ("domain", &[]),
     ("evidence", &[]),
     ("browser", &["domain"]),
@@ -18,12 +18,14 @@ const ROOMS: [(&str, &[&str]); 9] = [
     ("trackers", &["domain"]),
     ("campaign", &["domain"]),
     ("inspection", &["banner", "browser", "domain", "evidence", "trackers"]),
+    ("ledger", &[]),
+    ("sequencer", &["ledger"]),
     ("testkit", &["domain"]),
     ("vigie", &["banner", "browser", "campaign", "domain", "evidence", "inspection", "testkit", "trackers"]),
 ];
 
 /// Rooms that compute and do not touch the world.
-const CORES: [&str; 3] = ["domain", "banner", "trackers"];
+const CORES: [&str; 4] = ["domain", "banner", "trackers", "ledger"];
 
 /// Words by which a core would touch the world. Addresses (`std::net::IpAddr`) are values, sockets are not.
 const WORLDLY: [&str; 16] = [

@@ -1,0 +1,289 @@
+//! The file operations that a log is written with, one by one, so that each of them can be made to fail.
+//!
+//! Whoever writes goes through [`Files`]; [`SystemFiles`] is the file system. Tests put a disk in its place that loses
+//! what was not synced.
+//!
+//! Out of scope: the lock, which only makes sense on the real file system (`home`).
+//!
+//! The surprise: a file is durable only when the file *and* the folder that names it are synced; and after a sync that
+//! failed, the file may read as written and yet not be on disk. So a failed sync is never tried again here.
+
+use std::{
+    fmt::Debug,
+    fs::{self, File, OpenOptions},
+    io,
+    os::unix::fs::{FileExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+};
+
+/// A file that is open.
+pub trait OpenFile: Send + Sync + Debug {
+    /// Writes all bytes at an offset.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the file system says; any part of the bytes may be written then.
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+
+    /// Reads exactly that many bytes from an offset.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the file system says; `UnexpectedEof` if the file is shorter.
+    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()>;
+
+    /// Makes what was written durable. The name of a new file is made durable by [`Files::sync_folder`].
+    ///
+    /// # Errors
+    ///
+    /// Whatever the file system says; then nothing is known of what was written since the last sync.
+    fn sync(&self) -> io::Result<()>;
+}
+
+/// A file system.
+pub trait Files: Send + Sync + Debug {
+    /// Creates a file, or empties the one of that name. `secret` files are read by their owner only.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the file system says.
+    fn create(&self, path: &Path, access: Access) -> io::Result<Box<dyn OpenFile>>;
+
+    /// Opens a file for reading.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the file system says.
+    fn open(&self, path: &Path) -> io::Result<Box<dyn OpenFile>>;
+
+    /// Reads a whole file; `None` if there is none of that name.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the file system says.
+    fn read(&self, path: &Path) -> io::Result<Option<Vec<u8>>>;
+
+    /// Gives a file another name, in place of the one that had it.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the file system says; the file has either name then.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Removes a file; it is no error if there is none.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the file system says.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+
+    /// Removes an empty folder.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the file system says.
+    fn remove_folder(&self, path: &Path) -> io::Result<()>;
+
+    /// Creates a folder; it is no error if it is there.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the file system says.
+    fn create_folder(&self, path: &Path) -> io::Result<()>;
+
+    /// Lists the names in a folder, sorted; none if there is no such folder.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the file system says.
+    fn list(&self, folder: &Path) -> io::Result<Vec<String>>;
+
+    /// Makes durable which names a folder holds.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the file system says.
+    fn sync_folder(&self, folder: &Path) -> io::Result<()>;
+
+    /// Writes new files and makes their contents durable, but not yet their names.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the file system says; any part may be written then.
+    fn write_files(&self, files: &[(PathBuf, &[u8])]) -> io::Result<()> {
+        for (path, bytes) in files {
+            let file = self.create(path, Access::Public)?;
+            file.write_at(bytes, 0)?;
+            file.sync()?;
+        }
+        Ok(())
+    }
+}
+
+/// Who may read a new file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Whoever the system's mask lets.
+    Public,
+    /// Its owner only.
+    Secret,
+}
+
+/// The file system of the machine.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemFiles;
+
+/// From how many files on one sync of the whole file system costs less than one of each.
+const MANY: usize = 24;
+
+impl OpenFile for File {
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.write_all_at(bytes, offset)
+    }
+
+    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        self.read_exact_at(bytes, offset)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.sync_data()
+    }
+}
+
+impl Files for SystemFiles {
+    fn create(&self, path: &Path, access: Access) -> io::Result<Box<dyn OpenFile>> {
+        let mode = if access == Access::Secret { 0o600 } else { 0o644 };
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(mode).open(path)?;
+        Ok(Box::new(file))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn OpenFile>> {
+        Ok(Box::new(File::open(path)?))
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Option<Vec<u8>>> {
+        match fs::read(path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn remove_folder(&self, path: &Path) -> io::Result<()> {
+        fs::remove_dir(path)
+    }
+
+    fn create_folder(&self, path: &Path) -> io::Result<()> {
+        match fs::create_dir(path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
+        let entries = match fs::read_dir(folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            // A name that is not UTF-8 is none of ours.
+            names.extend(entry?.file_name().into_string().ok());
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    fn sync_folder(&self, folder: &Path) -> io::Result<()> {
+        File::open(folder)?.sync_all()
+    }
+
+    fn write_files(&self, files: &[(PathBuf, &[u8])]) -> io::Result<()> {
+        if files.len() < MANY {
+            // Written first and synced then, so that the file system can do both at once for several.
+            let mut open = Vec::with_capacity(files.len());
+            for (path, bytes) in files {
+                let file = self.create(path, Access::Public)?;
+                file.write_at(bytes, 0)?;
+                open.push(file);
+            }
+            return open.iter().try_for_each(|file| file.sync());
+        }
+        // Opened before anything is written: the system tells an open file of the errors since then (Linux 5.8).
+        let folder = files[0].0.parent().expect("a file is in a folder");
+        let folder = File::open(folder)?;
+        for (path, bytes) in files {
+            self.create(path, Access::Public)?.write_at(bytes, 0)?;
+        }
+        nix::unistd::syncfs(&folder).map_err(io::Error::from)
+    }
+}
+
+/// Puts files in their places, whole or not at all, and durably.
+#[derive(Debug)]
+pub(crate) struct Shelf<'files> {
+    files: &'files dyn Files,
+    root: PathBuf,
+    staging: PathBuf,
+    known_folders: std::collections::HashSet<PathBuf>,
+}
+
+impl<'files> Shelf<'files> {
+    /// Files below `root`, an existing folder; `staging`, too, exists, on the same file system.
+    pub(crate) fn new(files: &'files dyn Files, root: PathBuf, staging: PathBuf) -> Self {
+        Self { files, root, staging, known_folders: std::collections::HashSet::new() }
+    }
+
+    /// Writes files by their paths below the root. They are durable when this returns.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the file system says, with the path. Some files may be in their places then, each of them whole.
+    pub(crate) fn put(&mut self, new: &[(String, Vec<u8>)]) -> Result<(), (PathBuf, io::Error)> {
+        let mut folders = std::collections::BTreeSet::new();
+        for (path, _) in new {
+            let folder = self.root.join(path).parent().expect("a file is in a folder").to_owned();
+            self.make_folder(&folder)?;
+            folders.insert(folder);
+        }
+        let staged: Vec<_> = new
+            .iter()
+            .enumerate()
+            .map(|(at, (_, bytes))| (self.staging.join(at.to_string()), bytes.as_slice()))
+            .collect();
+        self.files.write_files(&staged).map_err(|error| (self.staging.clone(), error))?;
+        for ((from, _), (path, _)) in staged.iter().zip(new) {
+            let to = self.root.join(path);
+            self.files.rename(from, &to).map_err(|error| (to, error))?;
+        }
+        for folder in folders {
+            self.files.sync_folder(&folder).map_err(|error| (folder, error))?;
+        }
+        Ok(())
+    }
+
+    fn make_folder(&mut self, folder: &Path) -> Result<(), (PathBuf, io::Error)> {
+        if folder == self.root || self.known_folders.contains(folder) {
+            return Ok(());
+        }
+        let parent = folder.parent().expect("below the root").to_owned();
+        self.make_folder(&parent)?;
+        self.files.create_folder(folder).map_err(|error| (folder.to_owned(), error))?;
+        // Also if it was there: who made it may have stopped before this.
+        self.files.sync_folder(&parent).map_err(|error| (parent, error))?;
+        self.known_folders.insert(folder.to_owned());
+        Ok(())
+    }
+}
