@@ -9,7 +9,7 @@ use crate::hash::Hash;
 use crate::policy::{Attested, Refusal, TrustPolicy};
 use crate::proof::{Nodes, ProofError, consistency_proof, inclusion_proof, verify_consistency, verify_inclusion};
 use crate::tile::{Resource, TILE_HEIGHT, TILE_WIDTH, TileError, TileId, entries, hashes};
-use crate::tree::Frontier;
+use crate::tree::{Frontier, WrongEdge};
 use std::collections::HashMap;
 use std::error::Error as StdError;
 
@@ -89,6 +89,9 @@ pub enum ReadError<E: StdError + 'static> {
     /// A tile does not agree with the entries below it.
     #[error("`{0}` does not agree with the entries, which make the root that was signed")]
     Tile(String),
+    /// The partial tiles have other widths than the head says.
+    #[error(transparent)]
+    Edge(#[from] WrongEdge),
     /// A proof made from the log's tiles does not hold.
     #[error("the log's tiles prove nothing")]
     Proof(#[from] ProofError),
@@ -155,6 +158,23 @@ pub fn fetch_entries<S: Source, T>(
 pub fn fetch_entry<S: Source>(source: &S, index: u64, size: u64) -> Result<Vec<u8>, ReadError<S::Error>> {
     let id = TileId::containing(0, index, size).ok_or(ProofError::Outside { index, size })?;
     fetch_entries(source, id, |entries| entries[(index - id.first()) as usize].to_vec())
+}
+
+/// Makes the frontier of the tree's first `at` entries from the tiles of a log of `size` entries. Nothing is proved by
+/// that: its root is compared with one that was signed, or proved consistent with one.
+///
+/// # Errors
+///
+/// [`ReadError::Fetch`], [`ReadError::Missing`], [`ReadError::File`]; [`ReadError::Proof`] if `at` is beyond `size`.
+pub fn frontier_at<S: Source>(source: &S, at: u64, size: u64) -> Result<Frontier, ReadError<S::Error>> {
+    Frontier::from_edges(at, |id| {
+        // A log serves the partials of heads it has published; of any other size they are cut from later tiles.
+        let last = id.index() * TILE_WIDTH + u64::from(id.width()) - 1;
+        let there = TileId::containing(id.level(), last, size).ok_or(ProofError::Outside { index: at, size })?;
+        let mut hashes = fetch_hashes(source, there)?;
+        hashes.truncate(id.width().into());
+        Ok(hashes)
+    })
 }
 
 /// Follows one log: what was seen of it, and whether what it shows next continues that.

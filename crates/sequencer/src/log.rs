@@ -669,6 +669,15 @@ impl Log {
     ///
     /// [`Stopped`] if the log had stopped before, or did meanwhile.
     pub fn close(self) -> Result<(), Stopped> {
+        self.finish()
+    }
+
+    /// The same, where others hold the log too; they are told that it has ended.
+    ///
+    /// # Errors
+    ///
+    /// [`Stopped`] if the log had stopped before, or did meanwhile.
+    pub fn finish(&self) -> Result<(), Stopped> {
         self.end();
         match self.stopped() {
             Some(stopped) => Err(stopped),

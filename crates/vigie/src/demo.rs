@@ -32,6 +32,8 @@ pub async fn run(options: &DemoOptions, common: &Common) -> Result<u8, Fault> {
             urls: vec![ADDRESS.to_owned()],
             jobs: 1,
             timestamp: Vec::new(),
+            ledger: None,
+            token_file: None,
             build: BuildArguments::default(),
             visit,
         },

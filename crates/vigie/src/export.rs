@@ -15,7 +15,7 @@ use vigie_inspection::{
 
 /// Judges the bundle by today's rules and writes it in the form that is wanted.
 pub async fn run(options: &ExportOptions) -> Result<u8, Fault> {
-    let KeptEvidence { evidence, bundle, sha256 } = keep::evidence(&options.bundle)?;
+    let KeptEvidence { evidence, bundle, sha256, .. } = keep::evidence(&options.bundle)?;
     let mut document = inspect::document(&evidence);
     document.set_evidence(&options.bundle.file_name().unwrap_or_default().to_string_lossy(), &sha256);
     let html = || {

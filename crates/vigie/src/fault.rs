@@ -172,7 +172,10 @@ pub enum Fault {
     },
     /// A policy of trust that cannot be read.
     #[error("`{}` holds no policy: {why}", .path.display())]
-    #[diagnostic(code(policy::unreadable), help("the form is C2SP tlog-policy: lines `log`, `witness`, `group`, `quorum`"))]
+    #[diagnostic(
+        code(policy::unreadable),
+        help("the form is C2SP tlog-policy: lines `log`, `witness`, `group`, `quorum`")
+    )]
     Policy {
         /// The file.
         path: PathBuf,
@@ -181,7 +184,10 @@ pub enum Fault {
     },
     /// A receipt that cannot be read.
     #[error("`{}` cannot be checked as a receipt: {why}", .path.display())]
-    #[diagnostic(code(receipt::unreadable), help("name the entry it is for with `--entry FILE`, if it does not carry it"))]
+    #[diagnostic(
+        code(receipt::unreadable),
+        help("name the entry it is for with `--entry FILE`, if it does not carry it")
+    )]
     Receipt {
         /// The file.
         path: PathBuf,
@@ -190,7 +196,10 @@ pub enum Fault {
     },
     /// A receipt, and nobody to believe.
     #[error("`{}` is a receipt, and whose word counts was not said", .path.display())]
-    #[diagnostic(code(receipt::no_policy), help("name the ledgers and witnesses that are believed with `--policy FILE`"))]
+    #[diagnostic(
+        code(receipt::no_policy),
+        help("name the ledgers and witnesses that are believed with `--policy FILE`")
+    )]
     NoPolicy {
         /// The file.
         path: PathBuf,

@@ -19,7 +19,7 @@ use vigie_inspection::{bundle, catalogue::Catalogue};
 pub fn run(options: &JudgeOptions, common: &Common) -> Result<u8, Fault> {
     let path = &options.bundle;
     let unusable = |why: String| Fault::Evidence { path: path.clone(), why };
-    let KeptEvidence { evidence, bundle: opened, sha256 } = keep::evidence(path)?;
+    let KeptEvidence { evidence, bundle: opened, sha256, .. } = keep::evidence(path)?;
     let held = bundle::findings(&opened).map_err(|error| unusable(in_full(&error)))?;
     let catalogue = catalogue(options, &opened, common)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();

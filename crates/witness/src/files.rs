@@ -41,7 +41,9 @@ struct Served {
 
 /// Returns the addresses of a log whose files are in `folder`: those of the specification, and a page at `/`.
 pub fn router(folder: PathBuf, about: About) -> Router {
-    let files = Router::new().route("/{*path}", get(file)).with_state(Arc::new(Served { folder: folder.clone(), about: about.clone() }));
+    let files = Router::new()
+        .route("/{*path}", get(file))
+        .with_state(Arc::new(Served { folder: folder.clone(), about: about.clone() }));
     page_router(folder, about).merge(files)
 }
 

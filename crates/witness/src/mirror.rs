@@ -8,9 +8,9 @@ use crate::source::{FetchError, LogSource};
 use std::io;
 use std::path::{Path, PathBuf};
 use vigie_ledger::policy::Attested;
-use vigie_ledger::reader::{Follower, ReadError, Source as _, check, fetch_entries, fetch_hashes};
+use vigie_ledger::reader::{Follower, ReadError, Source as _, check, fetch_entries, frontier_at};
 use vigie_ledger::tile::{Resource, TILE_WIDTH, TileId, push_entry, tile_bytes};
-use vigie_ledger::tree::{Frontier, WrongEdge};
+use vigie_ledger::tree::Frontier;
 use vigie_ledger::{Hash, TrustPolicy};
 
 /// A folder with a copy of a log.
@@ -51,9 +51,6 @@ pub enum MirrorError {
     /// The log could not be read, or is not what it claims to be.
     #[error(transparent)]
     Log(#[from] ReadError<FetchError>),
-    /// The widths of a copied tile are wrong.
-    #[error(transparent)]
-    Edge(#[from] WrongEdge),
 }
 
 impl Mirror {
@@ -76,8 +73,7 @@ impl Mirror {
         let damaged = |source| MirrorError::Copy { folder: folder.to_owned(), source: Box::new(source) };
         let head = Follower::new(mirror.policy.clone()).head(&source).map_err(damaged)?;
         let size = head.checkpoint.checkpoint().size();
-        let frontier = Frontier::from_edges::<MirrorError>(size, |id| fetch_hashes(&source, id).map_err(damaged));
-        let mut frontier = frontier?;
+        let mut frontier = frontier_at(&source, size, size).map_err(damaged)?;
         if frontier.root() != head.checkpoint.checkpoint().root() {
             return Err(damaged(ReadError::Changed { from: 0, to: size }));
         }

@@ -4,7 +4,7 @@ use super::{MemoryLog, log_key};
 use crate::Hash;
 use crate::policy::TrustPolicy;
 use crate::proof::ProofError;
-use crate::reader::{Follower, ReadError, Tiles, check, fetch_entry};
+use crate::reader::{Follower, ReadError, Tiles, check, fetch_entry, frontier_at};
 use proptest::prelude::*;
 
 fn follower() -> Follower {
@@ -128,6 +128,7 @@ proptest! {
         let mut log = MemoryLog::numbered(from);
         let old = log.head();
         log.extend((from..from + more).map(|number| format!("entry {number}").into_bytes()));
+        prop_assert_eq!(frontier_at(&log, from, from + more).expect("tiles").root(), old.root());
         let mut tiles = Tiles::new(&log, from + more, 100);
         prop_assert!(tiles.prove_consistency(from, old.root(), log.head().root()).is_ok());
     }

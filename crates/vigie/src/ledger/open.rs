@@ -43,7 +43,8 @@ pub fn policy_of(path: &Path) -> Result<TrustPolicy, Fault> {
 pub fn open(given: &str, trust: &TrustArguments) -> Result<Opened, Fault> {
     let home = Home::new(given);
     let own = home.public().is_dir();
-    let source = if own { LogSource::Folder(home.public()) } else { LogSource::of(given).map_err(|error| fault(&error))? };
+    let source =
+        if own { LogSource::Folder(home.public()) } else { LogSource::of(given).map_err(|error| fault(&error))? };
     let policy = match (&trust.policy, &trust.key) {
         (Some(path), _) => policy_of(path)?,
         (None, Some(key)) => TrustPolicy::of_log(key.clone()),

@@ -14,8 +14,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 use vigie_ledger::hash::hex;
 use vigie_ledger::policy::Attested;
-use vigie_ledger::reader::{Follower, ReadError, Tiles, check as rehash, fetch_entry};
-use vigie_ledger::tree::Frontier;
+use vigie_ledger::reader::{Follower, ReadError, Tiles, check as rehash, fetch_entry, frontier_at};
 use vigie_ledger::{Entry, Hash, Receipt};
 use vigie_witness::source::FetchError;
 
@@ -73,7 +72,9 @@ fn progress(size: u64, common: &Common) -> ProgressBar {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::new(size);
-    if let Ok(style) = ProgressStyle::with_template("{bar:30} {human_pos} of {human_len} entries, {per_sec}, {eta} left") {
+    if let Ok(style) =
+        ProgressStyle::with_template("{bar:30} {human_pos} of {human_len} entries, {per_sec}, {eta} left")
+    {
         bar.set_style(style);
     }
     bar
@@ -96,7 +97,11 @@ fn answer(ledger: &str, head: Option<&Attested>, wrong: Option<String>, common: 
     } else if !common.quiet {
         match (&wrong, checkpoint) {
             (None, Some(checkpoint)) => {
-                print_line(&format!("{} is sound: {} entries make the root that was signed", checkpoint.origin(), checkpoint.size()));
+                print_line(&format!(
+                    "{} is sound: {} entries make the root that was signed",
+                    checkpoint.origin(),
+                    checkpoint.size()
+                ));
                 print_line(&format!("  root       {}", checkpoint.root()));
                 for (name, time) in witnesses {
                     print_line(&format!("  witness    {name}, {}", in_words(*time)));
@@ -156,9 +161,7 @@ fn begin(
     let mut tiles = Tiles::new(&opened.source, checkpoint.size(), TILES);
     let old = vigie_ledger::proof::root(&mut tiles, first)?;
     tiles.prove_consistency(first, old, checkpoint.root())?;
-    let frontier = Frontier::from_edges::<ReadError<FetchError>>(first, |id| {
-        vigie_ledger::reader::fetch_hashes(&opened.source, id)
-    })?;
+    let frontier = frontier_at(&opened.source, first, checkpoint.size())?;
     Ok(Follower::resume(opened.policy.clone(), frontier))
 }
 

@@ -33,7 +33,12 @@ pub enum PrintedReceipt {
 /// # Errors
 ///
 /// If it is no receipt, or the entry is neither given nor in it.
-pub fn verify_receipt(path: &Path, bytes: &[u8], entry: Option<&[u8]>, policy: &TrustPolicy) -> Result<PrintedReceipt, Fault> {
+pub fn verify_receipt(
+    path: &Path,
+    bytes: &[u8],
+    entry: Option<&[u8]>,
+    policy: &TrustPolicy,
+) -> Result<PrintedReceipt, Fault> {
     let unusable = |why: String| Fault::Receipt { path: path.to_owned(), why };
     let receipt = Receipt::parse(bytes).map_err(|error| unusable(in_full(&error)))?;
     let shown = receipt.extra.as_deref().and_then(|extra| Shown::parse(extra).ok());
@@ -91,7 +96,9 @@ impl PrintedReceipt {
                     checkpoint.origin(),
                     checkpoint.size()
                 )];
-                lines.extend(attested.witnesses.iter().map(|(name, time)| format!("  witness    {name}, {}", in_words(*time))));
+                lines.extend(
+                    attested.witnesses.iter().map(|(name, time)| format!("  witness    {name}, {}", in_words(*time))),
+                );
                 if attested.witnesses.is_empty() {
                     lines.push("  witness    none asked for: the ledger's own word alone".to_owned());
                 }

@@ -1,6 +1,8 @@
 //! `vigie ledger serve` and `mirror`, `vigie witness`: what runs until somebody ends it.
 
-use super::arguments::{MirrorOptions, ServeOptions, WitnessCommand, WitnessInitOptions, WitnessOptions, WitnessServeOptions};
+use super::arguments::{
+    MirrorOptions, ServeOptions, WitnessCommand, WitnessInitOptions, WitnessOptions, WitnessServeOptions,
+};
 use super::open::{Opened, fault, note, open};
 use crate::{
     arguments::Common,
@@ -36,7 +38,11 @@ async fn listen(address: SocketAddr, common: &Common, what: &str) -> Result<TcpL
     Ok(listener)
 }
 
-async fn serve(listener: TcpListener, router: Router, end: impl Future<Output = ()> + Send + 'static) -> Result<(), Fault> {
+async fn serve(
+    listener: TcpListener,
+    router: Router,
+    end: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), Fault> {
     let served = axum::serve(listener, router).with_graceful_shutdown(end).await;
     served.map_err(|error| Fault::Ledger { why: format!("serving ended: {}", in_full(&error)), help: None })
 }
@@ -45,7 +51,8 @@ async fn serve(listener: TcpListener, router: Router, end: impl Future<Output = 
 pub async fn ledger(options: &ServeOptions, common: &Common) -> Result<u8, Fault> {
     let writers = match &options.token_file {
         Some(path) => {
-            let token = std::fs::read_to_string(path).map_err(|error| Fault::Token { path: path.clone(), why: in_full(&error) })?;
+            let token = std::fs::read_to_string(path)
+                .map_err(|error| Fault::Token { path: path.clone(), why: in_full(&error) })?;
             Writers::with_token(&token)
         }
         None if options.listen.ip().is_loopback() => Writers::Anybody,
@@ -64,18 +71,14 @@ pub async fn ledger(options: &ServeOptions, common: &Common) -> Result<u8, Fault
     let listener = listen(options.listen, common, &format!("the ledger {} is", log.key().verifier().name())).await?;
 
     let remembering = tokio::spawn(remember(log.clone(), public));
-    let beating = (options.heartbeat > 0).then(|| tokio::spawn(beat(log.clone(), Duration::from_secs(options.heartbeat))));
-    let queue = match &options.queue {
-        Some(url) => Some(tokio::spawn(vigie_sequencer::queue::consume(log.clone(), url.clone()))),
-        None => None,
-    };
+    let beating =
+        (options.heartbeat > 0).then(|| tokio::spawn(beat(log.clone(), Duration::from_secs(options.heartbeat))));
     let (end, ended) = tokio::sync::oneshot::channel::<()>();
     let watching = log.clone();
     let trouble = tokio::spawn(async move {
         let trouble = tokio::select! {
             () = interrupted() => None,
             stopped = until_stopped(&watching) => Some(stopped.to_string()),
-            why = consumed(queue) => Some(why),
         };
         let _ = end.send(());
         trouble
@@ -135,17 +138,6 @@ async fn until_stopped(log: &Log) -> Stopped {
     }
 }
 
-async fn consumed(queue: Option<tokio::task::JoinHandle<Result<(), vigie_sequencer::queue::QueueError>>>) -> String {
-    match queue {
-        None => std::future::pending().await,
-        Some(queue) => match queue.await {
-            Ok(Ok(())) => "the queue ended".to_owned(),
-            Ok(Err(error)) => in_full(&error),
-            Err(error) => in_full(&error),
-        },
-    }
-}
-
 /// Keeps a copy of a ledger.
 pub async fn mirror(options: &MirrorOptions, common: &Common) -> Result<u8, Fault> {
     let Opened { source, policy } = open(&options.ledger, &options.trust)?;
@@ -173,11 +165,14 @@ pub async fn mirror(options: &MirrorOptions, common: &Common) -> Result<u8, Faul
             Err(MirrorError::Log(error @ vigie_ledger::reader::ReadError::Fetch { .. })) if options.every > 0 => {
                 eprintln!("vigie: {}; trying again in {} s", in_full(&error), options.every);
             }
-            Err(MirrorError::Log(error @ (vigie_ledger::reader::ReadError::Fetch { .. }))) => return Err(fault(&error)),
+            Err(MirrorError::Log(error @ vigie_ledger::reader::ReadError::Fetch { .. })) => return Err(fault(&error)),
             Err(MirrorError::Log(error)) => {
                 // Answered, with a mismatch: this is what mirrors are for.
                 print_line(&format!("{} is NOT what it was: {}", options.ledger, in_full(&error)));
-                print_line(&format!("  the copy in {} keeps the {before} entries that were checked before", folder.display()));
+                print_line(&format!(
+                    "  the copy in {} keeps the {before} entries that were checked before",
+                    folder.display()
+                ));
                 return Ok(1);
             }
             Err(error) => return Err(fault(&error)),
@@ -196,7 +191,11 @@ fn report(size: u64, before: u64, folder: &std::path::Path, common: &Common) -> 
     if common.json {
         print_line(&json_of(&json!({ "size": size, "new": size - before }))?);
     } else if !common.quiet {
-        print_line(&format!("{size} entries checked and copied to {}, {} of them new", folder.display(), size - before));
+        print_line(&format!(
+            "{size} entries checked and copied to {}, {} of them new",
+            folder.display(),
+            size - before
+        ));
     }
     Ok(())
 }
@@ -208,7 +207,10 @@ pub async fn witness(options: &WitnessOptions, common: &Common) -> Result<u8, Fa
         WitnessCommand::Watch(options) => {
             Witness::watch(&options.folder, &options.key).map_err(|error| fault(&error))?;
             if !common.quiet {
-                print_line(&format!("Told of the ledger {}; a running witness learns of it when it starts again", options.key.name()));
+                print_line(&format!(
+                    "Told of the ledger {}; a running witness learns of it when it starts again",
+                    options.key.name()
+                ));
             }
             Ok(0)
         }
@@ -225,7 +227,8 @@ fn init_witness(options: &WitnessInitOptions, common: &Common) -> Result<u8, Fau
     let mut keys = Vec::new();
     for algorithm in &options.algorithm {
         let mut seed = [0; 32];
-        getrandom::fill(&mut seed).map_err(|error| Fault::Ledger { why: format!("there are no random numbers: {error}"), help: None })?;
+        getrandom::fill(&mut seed)
+            .map_err(|error| Fault::Ledger { why: format!("there are no random numbers: {error}"), help: None })?;
         keys.push(SignerKey::from_seed(options.name.clone(), (*algorithm).into(), seed));
     }
     Witness::init(&options.folder, &keys).map_err(|error| fault(&error))?;

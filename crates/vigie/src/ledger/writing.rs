@@ -25,7 +25,10 @@ pub fn init(options: &InitOptions, common: &Common) -> Result<u8, Fault> {
     let policy = match &options.policy {
         Some(path) => {
             policy_of(path)?;
-            Some(std::fs::read_to_string(path).map_err(|error| Fault::Policy { path: path.clone(), why: in_full(&error) })?)
+            Some(
+                std::fs::read_to_string(path)
+                    .map_err(|error| Fault::Policy { path: path.clone(), why: in_full(&error) })?,
+            )
         }
         None => None,
     };
@@ -74,7 +77,11 @@ impl LedgerTarget {
             let token = match token_file {
                 Some(path) => {
                     let text = std::fs::read_to_string(path);
-                    Some(text.map_err(|error| Fault::Token { path: path.to_owned(), why: in_full(&error) })?.trim().to_owned())
+                    Some(
+                        text.map_err(|error| Fault::Token { path: path.to_owned(), why: in_full(&error) })?
+                            .trim()
+                            .to_owned(),
+                    )
                 }
                 None => None,
             };
@@ -95,7 +102,7 @@ impl LedgerTarget {
             Self::Local(log) => {
                 let ticket = log.append(entry).map_err(|error| fault(&error))?;
                 let appended = ticket.wait().map_err(|error| fault(&error))?;
-                Ok(Appended { index: appended.index, row_base: appended.row_base.unwrap_or_default() })
+                Ok(Appended { index: appended.index, row_base: appended.row_base })
             }
             Self::Remote { .. } => {
                 let said = self.post(entry, "add")?;
@@ -151,7 +158,12 @@ impl LedgerTarget {
         }
         let mut answer = request.send(entry).map_err(|error| unreachable(in_full(&error)))?;
         let status = answer.status().as_u16();
-        let body = answer.body_mut().with_config().limit(4 << 20).read_to_vec().map_err(|error| unreachable(in_full(&error)))?;
+        let body = answer
+            .body_mut()
+            .with_config()
+            .limit(4 << 20)
+            .read_to_vec()
+            .map_err(|error| unreachable(in_full(&error)))?;
         if status == 200 {
             return Ok(body);
         }
@@ -252,7 +264,8 @@ impl Capture {
     /// If the system has no random numbers.
     pub fn new(seal: &str, host: &str, time: u64) -> Result<Self, Fault> {
         let mut random = [0; 48];
-        getrandom::fill(&mut random).map_err(|error| Fault::Ledger { why: format!("there are no random numbers: {error}"), help: None })?;
+        getrandom::fill(&mut random)
+            .map_err(|error| Fault::Ledger { why: format!("there are no random numbers: {error}"), help: None })?;
         let (event_id, key) = random.split_first_chunk().expect("48 bytes");
         Ok(Self {
             event_id: EventId(*event_id),
