@@ -4,6 +4,7 @@ mod crash;
 mod damage;
 mod disk;
 mod doors;
+mod queued;
 mod witnessed;
 
 use vigie_ledger::{Entry, EventId, Hash, Kind, entry::Flags};

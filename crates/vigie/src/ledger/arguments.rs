@@ -95,6 +95,9 @@ pub struct ServeOptions {
     /// Take entries only from who shows this token
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
+    /// Take entries from a queue too, for instance nats://127.0.0.1:4222
+    #[arg(long, value_name = "URL", env = "VIGIE_QUEUE")]
+    pub queue: Option<String>,
     /// Publish to a store too: s3://bucket/prefix, or file:///folder
     #[arg(long, value_name = "URL", env = "VIGIE_STORE")]
     pub copy_to: Option<String>,

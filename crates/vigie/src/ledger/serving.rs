@@ -20,6 +20,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use vigie_ledger::SignerKey;
 use vigie_sequencer::http::Writers;
+use vigie_sequencer::queue::Queue;
 use vigie_sequencer::{Home, Log, Options, Stopped};
 use vigie_witness::files::{self, About};
 use vigie_witness::mirror::{Mirror, MirrorError};
@@ -73,12 +74,23 @@ pub async fn ledger(options: &ServeOptions, common: &Common) -> Result<u8, Fault
     let remembering = tokio::spawn(remember(log.clone(), public));
     let beating =
         (options.heartbeat > 0).then(|| tokio::spawn(beat(log.clone(), Duration::from_secs(options.heartbeat))));
+    let queue = match &options.queue {
+        Some(address) => {
+            let queue = Queue::connect(address, log.key().verifier().name()).await.map_err(|error| fault(&error))?;
+            if let Some(warning) = queue.warning() {
+                eprintln!("vigie: {warning}");
+            }
+            Some(queue)
+        }
+        None => None,
+    };
     let (end, ended) = tokio::sync::oneshot::channel::<()>();
     let watching = log.clone();
     let trouble = tokio::spawn(async move {
         let trouble = tokio::select! {
             () = interrupted() => None,
             stopped = until_stopped(&watching) => Some(stopped.to_string()),
+            why = consumed(queue, &watching) => Some(why),
         };
         let _ = end.send(());
         trouble
@@ -135,6 +147,17 @@ async fn until_stopped(log: &Log) -> Stopped {
         if let Err(stopped) = log.published(u64::MAX).await {
             return stopped;
         }
+    }
+}
+
+/// Takes entries from the queue; returns why that ended.
+async fn consumed(queue: Option<Queue>, log: &Arc<Log>) -> String {
+    match queue {
+        None => std::future::pending().await,
+        Some(queue) => match queue.serve(log.clone(), std::future::pending()).await {
+            Ok(()) => "the queue ended".to_owned(),
+            Err(error) => in_full(&error),
+        },
     }
 }
 
