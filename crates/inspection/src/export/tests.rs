@@ -58,22 +58,12 @@ fn sarif_says_what_failed_and_what_is_new() {
     assert_eq!(of(&known, "CK-05")["baselineState"], "unchanged");
 }
 
-/// Holds a document on standard input against a schema; says what is wrong and where.
-const JSON_SCHEMA: &str = "
-import json, sys, jsonschema
-schema = json.load(open(sys.argv[1]))
-jsonschema.Draft7Validator.check_schema(schema)
-errors = list(jsonschema.Draft7Validator(schema).iter_errors(json.load(sys.stdin)))
-print(*[f'{error.json_path}: {error.message[:200]}' for error in errors], sep='\\n')
-sys.exit(1 if errors else 0)
-";
-
 /// Returns what Python's `jsonschema` has against a log, under the schema that OASIS published.
 fn against_the_schema_of_oasis(log: &Value) -> Option<String> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
     let judges = std::env::var_os("VIGIE_JUDGES").unwrap_or_else(|| OsString::from(root.join("target/judges")));
     let mut judge = Command::new(PathBuf::from(judges).join("bin/python"))
-        .args(["-c", JSON_SCHEMA])
+        .arg(root.join("scripts/check-json.py"))
         .arg(root.join("fixtures/schemas/sarif-2.1.0.json"))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

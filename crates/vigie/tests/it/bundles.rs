@@ -1,7 +1,7 @@
 //! The bundles that the fixture sites left: unaltered, judged the same again, refused when a byte is changed, and
 //! accepted by programs nobody here wrote.
 
-use crate::{World, fixtures, trial};
+use crate::{World, as_described, fixtures, trial};
 use libtest_mimic::Trial;
 use serde_json::Value;
 use std::{
@@ -19,6 +19,7 @@ pub fn trials(world: &Arc<World>) -> Vec<Trial> {
         named("a_changed_byte_is_named_and_nothing_is_judged", changed),
         named("a_changed_catalogue_is_shown_as_a_difference", other_rules),
         named("a_day_finds_the_catalogue_that_was_in_force", in_force),
+        named("every_document_is_as_the_schema_says", as_the_schema_says),
         named("warcio_and_py_wacz_accept_bundles", accepted_by_others),
     ]
 }
@@ -142,6 +143,12 @@ fn in_force(world: &World) -> Result<(), String> {
     std::fs::write(&old, bytes).map_err(|error| error.to_string())?;
     expect("2020-05-01", Some(2), &["is left out", "no catalogue of rules is known"])?;
     Ok(())
+}
+
+/// By the judgement of a program nobody here wrote.
+fn as_the_schema_says(world: &World) -> Result<(), String> {
+    let documents: Vec<Value> = fixtures::answers(world).values().cloned().collect();
+    as_described("inspection-1.json", &documents)
 }
 
 /// These live where `scripts/setup.sh --judges` puts them, which `make test` calls.

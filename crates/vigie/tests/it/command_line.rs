@@ -1,6 +1,6 @@
 //! Arguments, errors, exit codes, interruption, a full disk, a browser that is killed.
 
-use crate::{World, processes_with, trial};
+use crate::{World, as_described, processes_with, trial};
 use libtest_mimic::Trial;
 use std::{
     process::Stdio,
@@ -225,6 +225,10 @@ fn campaign(world: &World) -> Result<(), String> {
     if answer["complete"] != true || answer["done"] != 3 || output.status.code() != Some(1) {
         return Err(format!("{:?} {answer} {said}", output.status.code()));
     }
+    as_described("campaign-1.json", &[answer])?;
+    let tables = world.vigie(&["campaign", "export", "--json"]).arg(&folder).output().map_err(|e| e.to_string())?;
+    let tables = serde_json::from_slice(&tables.stdout).map_err(|error| error.to_string())?;
+    as_described("campaign-files-1.json", &[tables])?;
     let page = std::fs::read_to_string(folder.join("summary.html")).map_err(|error| error.to_string())?;
     let n_bundles = std::fs::read_dir(folder.join("bundles"))
         .map_err(|error| error.to_string())?
