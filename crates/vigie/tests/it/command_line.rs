@@ -3,7 +3,7 @@
 use crate::{World, as_described, processes_with, trial};
 use libtest_mimic::Trial;
 use std::{
-    process::Stdio,
+    process::{Command, Stdio},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -134,8 +134,10 @@ fn nothing_left(world: &World, mark: &str) -> Result<(), String> {
         }
         std::thread::sleep(Duration::from_millis(50));
     }
-    let left = std::fs::read_dir(world.out.path().join(mark)).into_iter().flatten().flatten().count();
-    if left == 0 { Ok(()) } else { Err("files of an unfinished inspection are left".to_owned()) }
+    let left = Command::new("find").arg(world.out.path().join(mark)).args(["-mindepth", "1"]).output();
+    let left = left.map_err(|error| error.to_string())?.stdout;
+    let left = String::from_utf8_lossy(&left);
+    if left.is_empty() { Ok(()) } else { Err(format!("files of an unfinished inspection are left:\n{left}")) }
 }
 
 fn abandoned(world: &World) -> Result<(), String> {
