@@ -3,6 +3,7 @@
 use crate::{World, as_described, processes_with, trial};
 use libtest_mimic::Trial;
 use std::{
+    path::Path,
     process::{Command, Stdio},
     sync::Arc,
     time::{Duration, Instant},
@@ -99,7 +100,7 @@ fn kept(world: &World) -> Result<(), String> {
     if ends == ["html", "wacz"] && !hidden { Ok(()) } else { Err(format!("left behind: {entries:?}")) }
 }
 
-/// Starts an inspection of a page that takes its time, and returns once its browser runs.
+/// Starts an inspection of a page that takes its time, and returns once its browser has received something of it.
 fn under_way(world: &World, mark: &str) -> Result<std::process::Child, String> {
     let out = world.out.path().join(mark);
     let mut arguments = arguments_for(world, "https://never-idle.hostile.test/", &out.to_string_lossy());
@@ -112,15 +113,14 @@ fn under_way(world: &World, mark: &str) -> Result<std::process::Child, String> {
         .stderr(Stdio::piped())
         .spawn()
         .map_err(|error| error.to_string())?;
-    let deadline = Instant::now() + Duration::from_secs(20);
-    // The program itself, and the browser's main process.
-    while processes_with(&format!("--vigie-test-{mark}")) < 2 {
+    let deadline = Instant::now() + Duration::from_secs(40);
+    let entries = |folder: &Path| std::fs::read_dir(folder).into_iter().flatten().flatten();
+    while !entries(&out).any(|spool| entries(&spool.path().join("bodies")).next().is_some()) {
         if Instant::now() > deadline {
-            return Err("the browser was not started within 20 s".to_owned());
+            return Err("nothing was received within 40 s".to_owned());
         }
         std::thread::sleep(Duration::from_millis(50));
     }
-    std::thread::sleep(Duration::from_millis(1500));
     Ok(child)
 }
 
@@ -228,7 +228,11 @@ fn campaign(world: &World) -> Result<(), String> {
         return Err(format!("{:?} {answer} {said}", output.status.code()));
     }
     as_described("campaign-1.json", &[answer])?;
-    let tables = world.vigie(&["campaign", "export", "--json"]).arg(&folder).output().map_err(|e| e.to_string())?;
+    let tables = world
+        .vigie(&["campaign", "export", "--format", "csv", "--json"])
+        .arg(&folder)
+        .output()
+        .map_err(|e| e.to_string())?;
     let tables = serde_json::from_slice(&tables.stdout).map_err(|error| error.to_string())?;
     as_described("campaign-files-1.json", &[tables])?;
     let page = std::fs::read_to_string(folder.join("summary.html")).map_err(|error| error.to_string())?;
