@@ -2,9 +2,9 @@
 # Installs what Vigie needs besides Rust, if it is missing: a C compiler for Rust to link with, a Chromium, and fonts
 # to draw banners with; with `--corpus`, python3 and openssl too, which serve the test corpus; with `--services`, the
 # servers that tests of the queue speak to; with `--judges`, the programs that have the last word on what we write:
-# openssl, unzip, Go with its packages for transparent logs, and a Python environment below target/judges (or $VIGIE_JUDGES) with warcio and py-wacz (bundles),
-# pyarrow and duckdb (a campaign's tables) and moto (an S3-compatible store). Safe to run again: what is there is left
-# alone.
+# openssl, unzip, Go with its packages for transparent logs, and a Python environment below target/judges (or
+# $VIGIE_JUDGES) with warcio and py-wacz (bundles), jsonschema (SARIF, and our own schemas), pyarrow and duckdb (a campaign's tables) and moto (an S3-compatible store).
+# Safe to run again: what is there is left alone.
 # Only Debian and its kin are handled. Elsewhere, and without the right to install, it says what to install and how.
 set -eu
 
@@ -40,12 +40,14 @@ has_fonts() {
 has_venv() { has python3 && python3 -c 'import venv, ensurepip' 2>/dev/null; }
 
 # Which judges there are is a file, so that newer ones replace older ones.
-the_judges="warcio==1.8.1 wacz==0.6.0 pyarrow==26.0.1 duckdb==2.0.0 moto[server]==5.2.5"
+the_judges="warcio==1.8.1 wacz==0.6.0 jsonschema==4.26.0 pyarrow==26.0.1 duckdb==2.0.0 moto[server]==5.2.5"
 
 # Into an environment of its own: nothing of the system's Python is touched.
 make_judges() {
     [ "$want_judges" = yes ] || return 0
     [ "$(cat "$judges/.judges" 2>/dev/null)" != "$the_judges" ] || return 0
+    # Python empties an environment that is reached by a link, and then refuses to fill it.
+    [ ! -d "$judges" ] || judges=$(cd "$judges" && pwd -P)
     echo "setup: installing $the_judges in $judges" >&2
     # shellcheck disable=SC2086
     python3 -m venv --clear "$judges" >&2 &&

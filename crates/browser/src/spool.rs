@@ -2,11 +2,17 @@
 //! hash, and named files. So what an inspection needs of memory does not grow with what sites send.
 //!
 //! A spool has a bound; what does not fit is hashed and not kept, and that is said as a gap.
+//!
+//! Visits that break off write from wherever they are dropped, possibly while the folder is being removed. So a spool is
+//! closed first, which waits for whoever is writing and lets nobody begin.
 
 use std::{
     io::{self, Write},
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 /// The most that one inspection keeps, in bytes. Ours: a page of many films fits, a disk is not filled.
@@ -17,6 +23,8 @@ pub const SPOOL_BYTES: u64 = 512 * 1024 * 1024;
 pub struct Spool {
     folder: PathBuf,
     left: AtomicU64,
+    // Held for reading while something is written.
+    closed: RwLock<bool>,
 }
 
 impl Spool {
@@ -27,7 +35,7 @@ impl Spool {
     /// If the folder cannot be written.
     pub fn new(folder: &Path, bytes: u64) -> io::Result<Self> {
         std::fs::create_dir_all(folder.join("bodies"))?;
-        Ok(Self { folder: folder.to_owned(), left: AtomicU64::new(bytes) })
+        Ok(Self { folder: folder.to_owned(), left: AtomicU64::new(bytes), closed: RwLock::new(false) })
     }
 
     /// Keeps a body under its SHA-256 in hexadecimal, once.
@@ -37,6 +45,11 @@ impl Spool {
     /// If it does not fit any more ([`io::ErrorKind::QuotaExceeded`]), or cannot be written.
     pub fn put_body(&self, sha256: &str, bytes: &[u8]) -> io::Result<()> {
         self.put(&format!("bodies/{sha256}"), bytes)
+    }
+
+    /// Ends all writing: returns when nobody writes any more, and from then on nobody can. What is kept stays.
+    pub fn close(&self) {
+        *self.closed.write().expect("no code panics while it holds this lock") = true;
     }
 
     /// Returns where a body is kept, if it is.
@@ -50,8 +63,12 @@ impl Spool {
     ///
     /// # Errors
     ///
-    /// As [`Self::put_body`].
+    /// As [`Self::put_body`], and if the spool is closed.
     pub fn put(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let closed = self.closed.read().expect("no code panics while it holds this lock");
+        if *closed {
+            return Err(io::Error::other("the spool of this inspection is closed"));
+        }
         let path = self.folder.join(name);
         if path.exists() {
             return Ok(());
@@ -70,6 +87,7 @@ impl Spool {
         let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
         file.write_all(bytes)?;
         file.persist(&path)?;
+        drop(closed);
         Ok(())
     }
 
@@ -108,5 +126,15 @@ mod tests {
         assert!(spool.body(&one).is_some());
         assert_eq!(spool.body(&two), None);
         assert_eq!(spool.body("../../etc/passwd"), None);
+    }
+
+    #[test]
+    fn a_closed_spool_takes_nothing_and_keeps_what_it_has() {
+        let folder = tempfile::tempdir().expect("there is room");
+        let spool = Spool::new(folder.path(), 10).expect("the folder can be written");
+        spool.put("visits/0000.json", b"{}").expect("it is open");
+        spool.close();
+        assert!(spool.put("visits/0001.json", b"{}").is_err());
+        assert_eq!(spool.names("visits"), ["visits/0000.json"]);
     }
 }

@@ -389,29 +389,41 @@ impl Visit {
 
     /// Ends the visit: the profile and all it held are gone. Returns the events, and what could not be observed.
     pub async fn close(mut self) -> (Vec<Event>, Vec<String>) {
-        self.closed = true;
+        self.end().await
+    }
+
+    /// As [`Self::close`], of a visit that stays where it is. Asked again, it has nothing more to say.
+    pub async fn end(&mut self) -> (Vec<Event>, Vec<String>) {
         // Bodies still being hashed belong to the evidence; they are small and nearly there.
         let deadline = Instant::now() + Duration::from_secs(2);
         while self.lock().hashing > 0 && Instant::now() < deadline && self.wire.is_open() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        self.wire.tell("", "Target.disposeBrowserContext", json!({"browserContextId": self.context}));
-        self.wire.unroute_context(&self.context);
-        self.follower.abort();
+        self.leave();
+        self.so_far()
+    }
+
+    /// Takes the events and what could not be observed, as far as the visit got; it goes on without them.
+    pub fn so_far(&self) -> (Vec<Event>, Vec<String>) {
         let mut state = self.lock();
         let events = std::mem::take(&mut state.events);
         let gaps = std::mem::take(&mut state.gaps).into_iter().collect();
         (events, gaps)
     }
-}
 
-impl Drop for Visit {
-    fn drop(&mut self) {
+    fn leave(&mut self) {
         if !self.closed {
+            self.closed = true;
             self.wire.tell("", "Target.disposeBrowserContext", json!({"browserContextId": self.context}));
             self.wire.unroute_context(&self.context);
             self.follower.abort();
         }
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        self.leave();
     }
 }
 

@@ -3,8 +3,9 @@
 //! The archive holds every request and response of every visit, those of the search too. Our own records are
 //! `vigie/evidence.json.gz`, which is judged; `vigie/findings.json`, what was found, and `rules/`, by which catalogue;
 //! `vigie/events.jsonl.gz`, every event of every visit with its wall-clock time, its address and who observed it;
-//! `vigie/plan.json`, what was to be done; `visits/`, the records of visits that only explored; `snapshots/`, the pages
-//! in which surfaces were found; `pictures/`; and `vigie/not-archived.json`, what could not be archived, and why.
+//! `vigie/plan.json`, what was to be done; `visits/`, the records of visits that only explored or broke off, which nothing
+//! is judged by; `snapshots/`, the pages in which surfaces were found; `pictures/`; and `vigie/not-archived.json`, what
+//! could not be archived, and why.
 //!
 //! Out of scope: the form of a bundle, its signature and its verification (`evidence`, the room).
 

@@ -48,6 +48,10 @@ pub enum Group {
 }
 
 impl Group {
+    /// Every heading, in order.
+    pub const ALL: [Self; 7] =
+        [Self::Banner, Self::FirstLayer, Self::Clicks, Self::Preticked, Self::Stored, Self::Trackers, Self::Findings];
+
     /// Returns the heading.
     pub fn title(self) -> &'static str {
         match self {

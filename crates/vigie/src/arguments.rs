@@ -285,6 +285,9 @@ pub struct TimelineOptions {
     /// Write it as a page too
     #[arg(long, value_name = "FILE")]
     pub page: Option<PathBuf>,
+    /// The language of the page
+    #[arg(long, value_name = "LANGUAGE", default_value = "en")]
+    pub language: LanguageArgument,
 }
 
 /// `vigie compare`.

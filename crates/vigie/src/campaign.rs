@@ -2,6 +2,9 @@
 //!
 //! What a campaign is, is `vigie_campaign`'s; here it gets its inspections, all from one warm browser. A browser that is
 //! gone fails the inspections it was at, which are tried again, and is replaced for the next.
+//!
+//! What `--json` prints is described in `schemas/campaign-1.json` and `schemas/campaign-files-1.json`; tests that run the
+//! program hold it against them.
 
 use crate::{
     arguments::{
@@ -376,7 +379,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 fn print_paths(paths: &[PathBuf], common: &Common) {
     if common.json {
-        print_line(&serde_json::json!({ "files": paths }).to_string());
+        print_line(&serde_json::json!({ "schema": "vigie-campaign-files/1", "files": paths }).to_string());
     } else if !common.quiet {
         paths.iter().for_each(|path| print_line(&path.display().to_string()));
     }

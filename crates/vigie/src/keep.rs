@@ -55,6 +55,13 @@ pub struct TemporarySpool {
     _owner: File,
 }
 
+impl Drop for TemporarySpool {
+    fn drop(&mut self) {
+        // A folder into which somebody writes cannot be removed.
+        self.contents.close();
+    }
+}
+
 /// How the folders of spools begin.
 const SPOOL_PREFIX: &str = ".vigie-";
 

@@ -39,8 +39,9 @@ fn main() -> ExitCode {
     let answer = match runtime {
         Ok(runtime) => {
             let answer = runtime.block_on(run(&arguments));
-            // A thread that waits for a browser that is gone must not keep us.
-            runtime.shutdown_timeout(std::time::Duration::from_millis(200));
+            // What was given up is dropped meanwhile, and with it the folders of spools; on a busy machine that takes a
+            // while. A thread that waits for a browser that is gone must not keep us longer.
+            runtime.shutdown_timeout(std::time::Duration::from_secs(3));
             answer
         }
         Err(error) => Err(Fault::Runtime { why: error.to_string() }),

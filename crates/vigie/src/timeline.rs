@@ -38,7 +38,7 @@ pub fn run(options: &TimelineOptions, common: &Common) -> Result<u8, Fault> {
     }
     let history = History::of(&host, &inspections);
     if let Some(path) = &options.page {
-        let made = page::render(&history);
+        let made = page::render(options.language.into(), &history);
         let text = made.map_err(|error| Fault::Report { host: host.clone(), why: error.to_string() })?;
         keep::file(path, text.as_bytes())?;
     }

@@ -4,9 +4,15 @@ use super::*;
 use crate::{
     catalogue::Catalogue,
     classify::classify,
-    judge::tests::{build, classifier},
+    judge::tests::{build, classifier, findings, rich},
 };
 use serde_json::{Value, json};
+use std::{
+    ffi::OsString,
+    io::Write,
+    path::PathBuf,
+    process::{Command, Stdio},
+};
 
 fn inspection() -> Inspection {
     let mut evidence = build::good();
@@ -50,6 +56,44 @@ fn sarif_says_what_failed_and_what_is_new() {
     assert_eq!(log["runs"][0]["tool"]["driver"]["rules"][4]["id"], "CK-05");
     let known = sarif::log(std::slice::from_ref(&document), &Baseline::of([&document]));
     assert_eq!(of(&known, "CK-05")["baselineState"], "unchanged");
+}
+
+/// Returns what Python's `jsonschema` has against a log, under the schema that OASIS published.
+fn against_the_schema_of_oasis(log: &Value) -> Option<String> {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let judges = std::env::var_os("VIGIE_JUDGES").unwrap_or_else(|| OsString::from(root.join("target/judges")));
+    let mut judge = Command::new(PathBuf::from(judges).join("bin/python"))
+        .arg(root.join("scripts/check-json.py"))
+        .arg(root.join("fixtures/schemas/sarif-2.1.0.json"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("`sh scripts/setup.sh --judges` installs the judges");
+    judge.stdin.take().unwrap().write_all(log.to_string().as_bytes()).unwrap();
+    let output = judge.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.is_empty(), "{said}");
+    (!output.status.success()).then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[test]
+fn the_sarif_schema_of_oasis_holds_and_a_spoiled_log_is_refused() {
+    let (breach, other) = (inspection(), rich());
+    let classified = classify(&other, classifier());
+    let documents = [breach, Inspection::new(&other, &classified, &findings(&other))];
+    for baseline in [Baseline::default(), Baseline::of(&documents)] {
+        assert_eq!(against_the_schema_of_oasis(&sarif::log(&documents, &baseline)), None);
+    }
+    let spoiled = |at: &str, with: Value, expected: &str| {
+        let mut log = sarif::log(&documents, &Baseline::default());
+        *log.pointer_mut(at).unwrap() = with;
+        let said = against_the_schema_of_oasis(&log).unwrap_or_default();
+        assert!(said.contains(expected), "{at}: {said:?}");
+    };
+    spoiled("/version", json!("2.0.0"), "$.version: '2.0.0' is not one of ['2.1.0']");
+    spoiled("/runs/0/results/4/level", json!("fatal"), "$.runs[0].results[4].level: 'fatal' is not one of");
+    spoiled("/runs/0/tool/driver", json!({}), "$.runs[0].tool.driver: 'name' is a required property");
 }
 
 #[test]

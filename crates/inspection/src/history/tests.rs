@@ -1,7 +1,9 @@
 //! Histories of a few made-up inspections.
 
 use super::*;
-use crate::{catalogue::Catalogue, classify::classify, judge::tests::build, judge::tests::classifier};
+use crate::{
+    catalogue::Catalogue, classify::classify, judge::tests::build, judge::tests::classifier, report::Language,
+};
 
 fn inspection(spoil: impl FnOnce(&mut crate::evidence::Evidence)) -> Inspection {
     let mut evidence = build::good();
@@ -48,7 +50,7 @@ fn two_inspections_of_one_day_are_told_by_the_minute() {
     let at = |time: &str| format!("2026-01-01T{time}:00Z").parse::<Timestamp>().unwrap();
     let history = History::of("shop.test", &[(at("10:00"), without_refusal()), (at("14:05"), inspection(|_| {}))]);
     assert!(history.in_words().contains("refuse all: absent 2026-01-01 10:00; first seen present 2026-01-01 14:05"));
-    assert!(page::render(&history).unwrap().contains("first seen present 2026-01-01 14:05"));
+    assert!(page::render(Language::English, &history).unwrap().contains("first seen present 2026-01-01 14:05"));
 }
 
 #[test]
@@ -75,7 +77,34 @@ fn the_page_escapes_what_comes_from_the_site_and_tells_the_same_in_words() {
     let inspections = [(at("2026-01-01"), without_refusal()), (at("2026-02-01"), inspection(|_| {}))];
     let mut history = History::of("shop.test", &inspections);
     history.series.iter_mut().for_each(|series| series.subject.what.push_str("<script>"));
-    let page = page::render(&history).unwrap();
+    let page = page::render(Language::English, &history).unwrap();
     assert!(!page.contains("<script>") && page.contains("&#60;script&#62;"), "unescaped");
     assert!(page.contains("first seen present 2026-02-01"));
+}
+
+#[test]
+fn the_page_is_in_french_where_that_is_asked_for() {
+    let inspections = [(at("2026-01-01"), without_refusal()), (at("2026-02-01"), inspection(|_| {}))];
+    let page = page::render(Language::French, &History::of("shop.test", &inspections)).unwrap();
+    for expected in [
+        "<html lang=\"fr\">",
+        "<bdi>tout refuser</bdi></th><td>absent, 2026-01-01; vu pour la première fois : présent, 2026-02-01</td>",
+        "<bdi>CK-05 ",
+        "écart, 2026-01-01; vu pour la première fois : conforme, 2026-02-01",
+    ] {
+        let plain = page.replace(['\u{a0}', '\u{202f}'], " ");
+        assert!(plain.contains(expected), "{expected}: {plain}");
+    }
+    for english in ["first seen", "absent 2026", " things", "breach", "Refusal", "inspections, 2026"] {
+        assert!(!page.split("</style>").last().unwrap().contains(english), "{english}: {page}");
+    }
+}
+
+#[test]
+fn every_name_of_ours_is_known_to_the_page() {
+    for (subject, value) in facts(&without_refusal()).unwrap() {
+        if matches!(subject.group, Group::Banner | Group::FirstLayer | Group::Clicks) {
+            assert!(page::OWN_NAMES.contains(&subject.what.as_str()), "{subject:?} {value}");
+        }
+    }
 }

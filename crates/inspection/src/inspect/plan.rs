@@ -84,6 +84,8 @@ pub(crate) struct Context {
     pub certificates: Mutex<BTreeMap<String, Vec<String>>>,
     /// Visits ended so far.
     pub visits: AtomicU32,
+    /// Visits under way. One counts until what it saw is kept, also if it breaks off.
+    pub under_way: watch::Sender<u32>,
 }
 
 impl Context {

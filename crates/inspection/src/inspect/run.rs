@@ -18,7 +18,7 @@ use std::{
     future::Future,
     pin::Pin,
     sync::{Arc, Mutex, atomic::AtomicU32},
-    time::Instant,
+    time::{Duration, Instant},
 };
 use tokio::sync::{Semaphore, watch};
 use url::Url;
@@ -64,6 +64,9 @@ struct Shown {
     final_url: String,
 }
 
+/// How long visits that were given up may take to keep what they saw.
+const LEAVE_WITHIN: Duration = Duration::from_secs(5);
+
 type Shared = Arc<Mutex<Gathered>>;
 type Task = Pin<Box<dyn Future<Output = Result<(), Hindrance>> + Send>>;
 
@@ -86,6 +89,7 @@ pub async fn inspect(browser: Arc<Browser>, plan: Plan, progress: Arc<dyn Progre
         gaps: Mutex::default(),
         certificates: Mutex::default(),
         visits: AtomicU32::new(0),
+        under_way: watch::Sender::new(0),
         plan,
     });
     let shared: Shared = Arc::default();
@@ -118,6 +122,11 @@ pub async fn inspect(browser: Arc<Browser>, plan: Plan, progress: Arc<dyn Progre
                 gathered.hindrance = Some((Outcome::Failed, why));
             }
         }
+    }
+    // Tasks that were given up are dropped by whoever ran them, and keep what they saw then.
+    let mut under_way = context.under_way.subscribe();
+    if tokio::time::timeout(LEAVE_WITHIN, under_way.wait_for(|n_visits| *n_visits == 0)).await.is_err() {
+        context.gap("a visit did not end in time; what it saw is not archived");
     }
     let gathered = std::mem::take(&mut *lock(&shared));
     let mut evidence = put_together(&context, gathered, started_at, start.elapsed().as_secs_f64());

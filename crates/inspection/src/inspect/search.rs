@@ -103,6 +103,9 @@ pub(crate) async fn seek(
     let mut walk = Some(begin(context, scenario, &start).await?);
     let Some(first) = &walk else { return Ok(found) };
     if first.look.surface().is_none() && matches!(start, Start::Display) {
+        if let Some(walk) = walk {
+            walk.tour.finish().await;
+        }
         return Ok(found);
     }
     let mut queue = queue_moves(first, goal, &[], 0);

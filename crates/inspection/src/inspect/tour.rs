@@ -1,4 +1,7 @@
 //! One visit under way: the browser's profile, with the samples and pictures taken of it, and how it ended.
+//!
+//! The surprise: a visit that is dropped before its end, by an error or the time limit, keeps its record all the same, as
+//! far as it got. It is archived and not judged.
 
 use super::{look::Look, plan::Context};
 use crate::evidence::SurfaceView;
@@ -9,7 +12,7 @@ use std::{
 };
 use vigie_browser::{BrowserError, Quiet, Visit, VisitOptions, visit::Opened};
 use vigie_domain::{
-    Layer, Scenario, VisitRecord,
+    Event, Layer, Scenario, VisitRecord,
     record::{EventKind, Sample, VisitEnd},
 };
 
@@ -28,6 +31,8 @@ pub(crate) struct Tour {
     pub end: VisitEnd,
     requested_url: String,
     pictures: u32,
+    /// Whether its record was taken; else it is kept when the visit is dropped.
+    ended: bool,
 }
 
 /// What stands in the way of a visit.
@@ -78,7 +83,9 @@ impl Tour {
             end: VisitEnd::Completed,
             requested_url: url.to_string(),
             pictures: 0,
+            ended: false,
         };
+        context.under_way.send_modify(|n_visits| *n_visits += 1);
         let opened = tour.visit.goto(url.as_str(), context.load_limit()).await?;
         tour.final_url = tour.visit.url();
         tour.status = tour.visit.status().0;
@@ -201,39 +208,60 @@ impl Tour {
     }
 
     /// Ends the visit and returns its record. Where there is a spool, it is kept there too, whatever it was for.
-    pub(crate) async fn finish(self) -> VisitRecord {
-        let context = Arc::clone(&self.context);
-        if context.plan.spool.is_some() {
+    pub(crate) async fn finish(mut self) -> VisitRecord {
+        if self.context.plan.spool.is_some() {
             self.note_certificates().await;
         }
-        let record = self.close().await;
-        if let Some(spool) = &context.plan.spool {
-            let n = context.visits.fetch_add(1, Ordering::Relaxed);
-            let kept = serde_json::to_vec(&record).map_err(std::io::Error::from);
-            if let Err(error) = kept.and_then(|bytes| spool.put(&format!("visits/{n:04}.json"), &bytes)) {
-                context.gap(format!("the record of a visit was not kept: {error}"));
-            }
-        }
+        let (events, gaps) = self.visit.end().await;
+        // Nothing waits from here on, so that the record is kept once: now, or by whoever drops the visit before.
+        self.ended = true;
+        let record = self.record(events, gaps);
+        self.keep(&record);
         record
     }
 
-    async fn close(self) -> VisitRecord {
-        let started_at = self.visit.started_at();
-        let options = self.visit.options().clone();
-        let (events, gaps) = self.visit.close().await;
+    fn record(&mut self, events: Vec<Event>, gaps: Vec<String>) -> VisitRecord {
+        let options = self.visit.options();
         VisitRecord {
-            name: self.name,
+            name: self.name.clone(),
             scenario: self.scenario,
-            started_at,
+            started_at: self.visit.started_at(),
             viewport: options.viewport,
-            locale: options.locale,
-            requested_url: self.requested_url,
-            final_url: self.final_url,
+            locale: options.locale.clone(),
+            requested_url: self.requested_url.clone(),
+            final_url: std::mem::take(&mut self.final_url),
             status: self.status,
-            end: self.end,
+            end: self.end.clone(),
             events,
-            samples: self.samples,
+            samples: std::mem::take(&mut self.samples),
             gaps,
         }
+    }
+
+    fn keep(&self, record: &VisitRecord) {
+        let Some(spool) = &self.context.plan.spool else { return };
+        let n = self.context.visits.fetch_add(1, Ordering::Relaxed);
+        let kept = serde_json::to_vec(record).map_err(std::io::Error::from);
+        if let Err(error) = kept.and_then(|bytes| spool.put(&format!("visits/{n:04}.json"), &bytes)) {
+            self.context.gap(format!("the record of a visit was not kept: {error}"));
+        }
+    }
+}
+
+impl Drop for Tour {
+    fn drop(&mut self) {
+        if !self.ended {
+            if matches!(self.end, VisitEnd::Completed) {
+                self.end = VisitEnd::Failed { why: "it broke off before its end".to_owned() };
+            }
+            if self.final_url.is_empty() {
+                self.final_url = self.visit.url();
+                self.status = self.visit.status().0;
+            }
+            let (events, gaps) = self.visit.so_far();
+            let record = self.record(events, gaps);
+            self.keep(&record);
+        }
+        self.context.under_way.send_modify(|n_visits| *n_visits -= 1);
     }
 }

@@ -153,6 +153,7 @@ impl Language {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::history;
     use std::{collections::BTreeSet, fs, path::Path};
     use vigie_trackers::Class;
 
@@ -212,7 +213,7 @@ mod tests {
     fn asked_for() -> BTreeSet<String> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut found = BTreeSet::new();
-        for folder in ["src/report", "templates", "templates/report"] {
+        for folder in ["src/report", "src/history", "templates", "templates/report", "templates/history"] {
             for entry in fs::read_dir(root.join(folder)).expect("the folder is there").flatten() {
                 let path = entry.path();
                 if path.is_file() && !path.ends_with("tests.rs") {
@@ -228,6 +229,9 @@ mod tests {
             let named = serde_json::to_value(class).expect("a class has a name");
             named.as_str().expect("which is a text").to_owned()
         }));
+        found.extend(history::page::OWN_NAMES.map(str::to_owned));
+        found.extend(history::Group::ALL.iter().map(|group| group.title().to_owned()));
+        found.extend(["breach", "conform", "not applicable", "inconclusive"].map(str::to_owned));
         found.extend(vigie_domain::Scenario::BY_DEFAULT.iter().map(|scenario| scenario.description().to_owned()));
         found
     }

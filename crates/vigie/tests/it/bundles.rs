@@ -1,7 +1,7 @@
 //! The bundles that the fixture sites left: unaltered, judged the same again, refused when a byte is changed, and
 //! accepted by programs nobody here wrote.
 
-use crate::{World, fixtures, trial};
+use crate::{World, as_described, fixtures, trial};
 use libtest_mimic::Trial;
 use serde_json::Value;
 use std::{
@@ -9,7 +9,7 @@ use std::{
     process::Command,
     sync::Arc,
 };
-use vigie_evidence::{Expected, Key, Options, Writer};
+use vigie_evidence::{Bundle, Expected, Key, Options, Writer};
 use vigie_inspection::catalogue::{Catalogue, EDITION, fingerprint};
 
 pub fn trials(world: &Arc<World>) -> Vec<Trial> {
@@ -19,6 +19,8 @@ pub fn trials(world: &Arc<World>) -> Vec<Trial> {
         named("a_changed_byte_is_named_and_nothing_is_judged", changed),
         named("a_changed_catalogue_is_shown_as_a_difference", other_rules),
         named("a_day_finds_the_catalogue_that_was_in_force", in_force),
+        named("a_visit_that_breaks_off_is_archived_as_far_as_it_got", broken_off),
+        named("every_document_is_as_the_schema_says", as_the_schema_says),
         named("warcio_and_py_wacz_accept_bundles", accepted_by_others),
     ]
 }
@@ -142,6 +144,33 @@ fn in_force(world: &World) -> Result<(), String> {
     std::fs::write(&old, bytes).map_err(|error| error.to_string())?;
     expect("2020-05-01", Some(2), &["is left out", "no catalogue of rules is known"])?;
     Ok(())
+}
+
+/// The page's renderer dies a second after it loaded, under the only visit there is.
+fn broken_off(world: &World) -> Result<(), String> {
+    let url = "https://renderer-crash.hostile.test/";
+    let answer = world.inspect(&[url.to_owned()], &["--scenarios", "S0", "--timeout", "30"]);
+    let answer = answer.get(url).ok_or("there is no answer")?;
+    let name = answer["evidence"]["bundle"].as_str().ok_or_else(|| format!("no bundle was left: {answer}"))?;
+    let bundle = Bundle::open(&world.out.path().join(name)).map_err(|error| error.to_string())?;
+    let read = |member: &str| bundle.read(member, 1 << 20).map_err(|error| error.to_string());
+    let record: Value = serde_json::from_slice(&read("visits/0000.json.gz")?).map_err(|error| error.to_string())?;
+    let is_failed = record["end"].to_string().contains("broke off before its end");
+    let archive = String::from_utf8_lossy(&read("archive/data.warc.gz")?).into_owned();
+    let is_archived = archive.contains(&format!("WARC-Target-URI: {url}\r\n")) && archive.contains("HTTP/1.1 200");
+    let is_listed = String::from_utf8_lossy(&read("pages/pages.jsonl")?).contains(url);
+    if answer["outcome"] == "failed" && is_failed && is_archived && is_listed {
+        Ok(())
+    } else {
+        let end = &record["end"];
+        Err(format!("{} {end} archived: {is_archived} listed: {is_listed}", answer["outcome"]))
+    }
+}
+
+/// By the judgement of a program nobody here wrote.
+fn as_the_schema_says(world: &World) -> Result<(), String> {
+    let documents: Vec<Value> = fixtures::answers(world).values().cloned().collect();
+    as_described("inspection-1.json", &documents)
 }
 
 /// These live where `scripts/setup.sh --judges` puts them, which `make test` calls.

@@ -1,9 +1,10 @@
 //! Arguments, errors, exit codes, interruption, a full disk, a browser that is killed.
 
-use crate::{World, processes_with, trial};
+use crate::{World, as_described, processes_with, trial};
 use libtest_mimic::Trial;
 use std::{
-    process::Stdio,
+    path::Path,
+    process::{Command, Stdio},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -99,7 +100,7 @@ fn kept(world: &World) -> Result<(), String> {
     if ends == ["html", "wacz"] && !hidden { Ok(()) } else { Err(format!("left behind: {entries:?}")) }
 }
 
-/// Starts an inspection of a page that takes its time, and returns once its browser runs.
+/// Starts an inspection of a page that takes its time, and returns once its browser has received something of it.
 fn under_way(world: &World, mark: &str) -> Result<std::process::Child, String> {
     let out = world.out.path().join(mark);
     let mut arguments = arguments_for(world, "https://never-idle.hostile.test/", &out.to_string_lossy());
@@ -112,15 +113,14 @@ fn under_way(world: &World, mark: &str) -> Result<std::process::Child, String> {
         .stderr(Stdio::piped())
         .spawn()
         .map_err(|error| error.to_string())?;
-    let deadline = Instant::now() + Duration::from_secs(20);
-    // The program itself, and the browser's main process.
-    while processes_with(&format!("--vigie-test-{mark}")) < 2 {
+    let deadline = Instant::now() + Duration::from_secs(40);
+    let entries = |folder: &Path| std::fs::read_dir(folder).into_iter().flatten().flatten();
+    while !entries(&out).any(|spool| entries(&spool.path().join("bodies")).next().is_some()) {
         if Instant::now() > deadline {
-            return Err("the browser was not started within 20 s".to_owned());
+            return Err("nothing was received within 40 s".to_owned());
         }
         std::thread::sleep(Duration::from_millis(50));
     }
-    std::thread::sleep(Duration::from_millis(1500));
     Ok(child)
 }
 
@@ -134,8 +134,10 @@ fn nothing_left(world: &World, mark: &str) -> Result<(), String> {
         }
         std::thread::sleep(Duration::from_millis(50));
     }
-    let left = std::fs::read_dir(world.out.path().join(mark)).into_iter().flatten().flatten().count();
-    if left == 0 { Ok(()) } else { Err("files of an unfinished inspection are left".to_owned()) }
+    let left = Command::new("find").arg(world.out.path().join(mark)).args(["-mindepth", "1"]).output();
+    let left = left.map_err(|error| error.to_string())?.stdout;
+    let left = String::from_utf8_lossy(&left);
+    if left.is_empty() { Ok(()) } else { Err(format!("files of an unfinished inspection are left:\n{left}")) }
 }
 
 fn abandoned(world: &World) -> Result<(), String> {
@@ -225,6 +227,14 @@ fn campaign(world: &World) -> Result<(), String> {
     if answer["complete"] != true || answer["done"] != 3 || output.status.code() != Some(1) {
         return Err(format!("{:?} {answer} {said}", output.status.code()));
     }
+    as_described("campaign-1.json", &[answer])?;
+    let tables = world
+        .vigie(&["campaign", "export", "--format", "csv", "--json"])
+        .arg(&folder)
+        .output()
+        .map_err(|e| e.to_string())?;
+    let tables = serde_json::from_slice(&tables.stdout).map_err(|error| error.to_string())?;
+    as_described("campaign-files-1.json", &[tables])?;
     let page = std::fs::read_to_string(folder.join("summary.html")).map_err(|error| error.to_string())?;
     let n_bundles = std::fs::read_dir(folder.join("bundles"))
         .map_err(|error| error.to_string())?

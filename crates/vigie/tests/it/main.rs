@@ -102,6 +102,31 @@ fn trial(world: &Arc<World>, name: String, check: impl FnOnce(&World) -> Result<
     Trial::test(name, move || check(&world).map_err(Failed::from))
 }
 
+/// Holds documents against a schema of ours, by Python's `jsonschema`; a field that is not described is refused too. A copy
+/// of the first without its `schema` has to be refused, or the judge does not look.
+fn as_described(schema: &str, documents: &[Value]) -> Result<(), String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let against = |documents: &[Value]| -> Result<Output, String> {
+        let lines: Vec<String> = documents.iter().map(Value::to_string).collect();
+        let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let path = folder.path().join("documents");
+        std::fs::write(&path, lines.join("\n")).map_err(|error| error.to_string())?;
+        let input = std::fs::File::open(&path).map_err(|error| error.to_string())?;
+        let mut judge = Command::new(root.join("target/judges/bin/python"));
+        judge.arg(root.join("scripts/check-json.py")).arg("--closed").arg(root.join("schemas").join(schema));
+        judge.stdin(input).output().map_err(|error| format!("{error}; run `scripts/setup.sh --judges`"))
+    };
+    let output = against(documents)?;
+    if !output.status.success() {
+        let said = [output.stdout, output.stderr].concat();
+        return Err(format!("{schema}: {}", String::from_utf8_lossy(&said)));
+    }
+    let mut spoiled = documents.first().cloned().ok_or("there is no document")?;
+    spoiled.as_object_mut().ok_or("a document is no object")?.remove("schema");
+    let said = String::from_utf8_lossy(&against(&[spoiled])?.stdout).into_owned();
+    if said.contains("'schema' is a required property") { Ok(()) } else { Err(format!("{schema} lets pass: {said}")) }
+}
+
 /// Returns processes whose command line holds a text.
 fn processes_with(text: &str) -> usize {
     let running = std::fs::read_dir("/proc").into_iter().flatten().flatten();
