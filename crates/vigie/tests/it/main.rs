@@ -7,6 +7,7 @@ mod bundles;
 mod command_line;
 mod fixtures;
 mod hostile;
+mod ledger;
 mod repeats;
 
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -41,6 +42,7 @@ fn main() {
     trials.extend(bundles::trials(&world));
     trials.extend(repeats::trials(&world));
     trials.extend(hostile::trials(&world));
+    trials.extend(ledger::trials(&world));
     let conclusion = libtest_mimic::run(&arguments, trials);
     drop(world);
     conclusion.exit();
