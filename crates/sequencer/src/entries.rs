@@ -170,10 +170,10 @@ mod tests {
     #[test]
     fn a_batch_is_read_as_it_was_written_and_never_in_part() {
         let mut batch = Batch::new();
-        for entry in [b"".as_slice(), b"a", &[7; 65_535]] {
-            batch.push(entry).unwrap();
+        for entry in [b"".to_vec(), b"a".to_vec(), vec![7; 65_535]] {
+            batch.push(&entry).unwrap();
         }
-        assert_eq!(batch.push(&[0; 65_536]), Err(Refused::TooLong(65_536)));
+        assert_eq!(batch.push(&vec![0; 65_536]), Err(Refused::TooLong(65_536)));
         let read = Batch::from_bytes(batch.as_bytes().to_vec()).unwrap();
         assert_eq!(read, batch);
         assert_eq!(read.entries().map(<[u8]>::len).collect::<Vec<_>>(), [0, 1, 65_535]);

@@ -25,7 +25,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use std::{future::Future, io, sync::Arc};
+use std::{fmt::Write as _, future::Future, io, sync::Arc};
 use vigie_ledger::{Hash, tile::MAX_ENTRY_BYTES, tile::Resource};
 
 /// Most bytes of a batch that is taken over HTTP.
@@ -193,7 +193,11 @@ async fn add_batch(State(face): State<Face>, headers: HeaderMap, body: Bytes) ->
     face.writers.admit(&headers)?;
     let batch = Batch::from_bytes(body.into()).map_err(|cut| Rejection(StatusCode::BAD_REQUEST, cut.to_string()))?;
     let answers = face.log.try_append_many(batch)?.durable().await?;
-    let lines: String = answers.iter().map(|answer| format!("{}\n", json(answer))).collect();
+    let mut lines = String::new();
+    for answer in &answers {
+        lines += &json(answer).to_string();
+        lines.push('\n');
+    }
     Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], lines).into_response())
 }
 
@@ -216,16 +220,17 @@ async fn file(State(face): State<Face>, uri: Uri) -> Result<Response, Rejection>
 async fn metrics(State(face): State<Face>) -> Response {
     let statistics = face.log.statistics();
     let stopped = u64::from(face.log.stopped().is_some());
-    let text: String = [
+    let measures = [
         ("vigie_ledger_durable_entries", "gauge", statistics.durable),
         ("vigie_ledger_signed_entries", "gauge", statistics.signed),
         ("vigie_ledger_published_entries", "gauge", statistics.published),
         ("vigie_ledger_batches_total", "counter", statistics.batches),
         ("vigie_ledger_hashes_total", "counter", statistics.hashes),
         ("vigie_ledger_stopped", "gauge", stopped),
-    ]
-    .into_iter()
-    .map(|(name, kind, value)| format!("# TYPE {name} {kind}\n{name} {value}\n"))
-    .collect();
+    ];
+    let mut text = String::new();
+    for (name, kind, value) in measures {
+        writeln!(text, "# TYPE {name} {kind}\n{name} {value}").expect("a string takes everything");
+    }
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }

@@ -393,7 +393,7 @@ impl Run {
         let mut halve = false;
         while low < high {
             let part = ((key - least) >> 64) as f64 / (((most - least) >> 64) as f64).max(1.0);
-            let guess = if halve { (low + high) / 2 } else { low + (part * (high - low) as f64) as u64 };
+            let guess = if halve { u64::midpoint(low, high) } else { low + (part * (high - low) as f64) as u64 };
             let from = guess.saturating_sub(PAGE as u64 / 2).clamp(low, (high - 1).max(low));
             let records = self.read(from, &mut buffer, PAGE.min((high - from) as usize))?;
             let (first, last) = (record(&buffer, 0), record(&buffer, records - 1));
@@ -404,7 +404,7 @@ impl Run {
             } else {
                 let (mut left, mut right) = (0, records);
                 while left < right {
-                    let middle = (left + right) / 2;
+                    let middle = usize::midpoint(left, right);
                     let found = record(&buffer, middle);
                     match found.0.cmp(&key) {
                         std::cmp::Ordering::Equal => return Ok(Some(found.1)),

@@ -34,7 +34,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// How long a message that was taken may stay without an answer before it comes again.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Most messages taken at once.
-const MOST_AT_ONCE: usize = 1024;
+const MOST_AT_ONCE: u16 = 1024;
 /// How long to wait for a first message before asking the server again.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
 /// From which version on a server can sync each message before it acknowledges it (`sync_interval: always`).
@@ -199,7 +199,7 @@ impl Queue {
             durable_name: Some("sequencer".to_owned()),
             ack_policy: AckPolicy::Explicit,
             ack_wait: PATIENCE,
-            max_ack_pending: 2 * MOST_AT_ONCE as i64,
+            max_ack_pending: 2 * i64::from(MOST_AT_ONCE),
             ..pull::Config::default()
         };
         let stream = self.context.get_stream(&self.stream_name).await;
@@ -218,7 +218,7 @@ impl Queue {
                 }
                 if !taken.is_empty() {
                     // One has come: whatever else waits comes with it, and nobody waits for more.
-                    let mut more = consumer.fetch().max_messages(MOST_AT_ONCE).messages().await?;
+                    let mut more = consumer.fetch().max_messages(MOST_AT_ONCE.into()).messages().await?;
                     while let Some(message) = more.next().await {
                         taken.push(message?);
                     }

@@ -54,6 +54,10 @@ fn play(home: &Home, disk: &Disk, promises: &mut Promises) {
 /// Opens the log again, and checks all promises.
 fn verify(home: &Home, disk: &Disk, promises: &Promises, case: &str) {
     let log = Log::open(home, options(disk)).unwrap_or_else(|error| panic!("{case}: {error:?}"));
+    // Looked at before anything is sent again, which would fill the same places with the same entries.
+    let promised = promises.entries.iter().map(|(index, _)| index + 1).max().unwrap_or(0);
+    let there = log.statistics().durable;
+    assert!(there >= promised, "{case}: {promised} entries were promised, {there} are there");
     // Whoever heard nothing asks again: nothing is there twice.
     let total: u64 = BATCHES.iter().sum();
     let events: Vec<_> = (0..total).map(event).collect();

@@ -57,7 +57,7 @@ fn the_shortest_and_the_longest_entry_are_taken_and_no_longer_one() {
         log.wait_published(appended.index).unwrap();
         log.receipt(appended.index, None).unwrap().verify(&entry, log.policy()).unwrap();
     }
-    let error = log.append(&[0; 65_536]).unwrap_err().to_string();
+    let error = log.append(&vec![0; 65_536]).unwrap_err().to_string();
     assert_eq!(error, "entry has 65536 bytes, more than the 65535 that a log takes");
     log.close().unwrap();
     Log::open(&home, quick()).unwrap().close().unwrap();
@@ -115,7 +115,7 @@ fn entries_come_and_receipts_go_over_http() {
     assert_eq!(post("/add", "guess", &event(2)).0, 401);
     assert_eq!(post("/add", "secret", &event(1)).1, body, "a repeat is the first again");
     assert_eq!(post("/add", "secret", b"no entry").0, 422);
-    assert_eq!(post("/add", "secret", &[0; 70_000]).0, 413);
+    assert_eq!(post("/add", "secret", &vec![0; 70_000]).0, 413);
     assert_eq!(post("/add?wait=long", "secret", &event(2)).0, 400);
     let mut other = event(1);
     other[140] ^= 1;
