@@ -10,7 +10,7 @@ use std::{
 };
 
 /// Each room, and the rooms it may build on. Tests of any room may use `testkit` besides.
-const ROOMS: [(&str, &[&str]); 11] = [
+const ROOMS: [(&str, &[&str]); 12] = [
     ("domain", &[]),
     ("evidence", &[]),
     ("browser", &["domain"]),
@@ -20,8 +20,24 @@ const ROOMS: [(&str, &[&str]); 11] = [
     ("inspection", &["banner", "browser", "domain", "evidence", "trackers"]),
     ("ledger", &[]),
     ("sequencer", &["ledger"]),
+    ("witness", &["ledger"]),
     ("testkit", &["domain"]),
-    ("vigie", &["banner", "browser", "campaign", "domain", "evidence", "inspection", "testkit", "trackers"]),
+    (
+        "vigie",
+        &[
+            "banner",
+            "browser",
+            "campaign",
+            "domain",
+            "evidence",
+            "inspection",
+            "ledger",
+            "sequencer",
+            "testkit",
+            "trackers",
+            "witness",
+        ],
+    ),
 ];
 
 /// Rooms that compute and do not touch the world.

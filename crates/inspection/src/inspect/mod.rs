@@ -3,7 +3,7 @@
 //! Out of scope: judging (`judge`). Everything here ends in an [`crate::evidence::Evidence`].
 //!
 //! In reading order: [`plan`] says what is to be done; [`tour`] is one visit with its pictures and samples; [`mod@look`]
-//! sees the banner; [`moves`] says what a person could click next; [`effect`] tells what a click did; [`search`] finds
+//! sees the banner; [`moves`] says what a person could click next; `effect` tells what a click did; [`search`] finds
 //! the least clicks; [`scenes`] plays the scenarios; `machine` describes the machine; `names` asks for aliases; [`run`] does it all, side by side and within the time limit.
 
 pub mod disclosures;

@@ -91,7 +91,7 @@ impl Setting {
         let asked = format!("witness one {witness_key} {}\nquorum one\n", witness.address);
         std::fs::write(Path::new(&ledger).join("policy"), &asked).map_err(|error| error.to_string())?;
         std::fs::write(at("trust"), format!("log {key}\n{asked}")).map_err(|error| error.to_string())?;
-        Ok(Self { key, witness_key, witness, folder })
+        Ok(Self { folder, key, witness_key, witness })
     }
 
     fn at(&self, name: &str) -> String {
