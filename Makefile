@@ -73,7 +73,7 @@ audit: ## known weaknesses of the dependencies; asks the network, so it is no pa
 corpus: ## inspects the sites of CORPUS=DIR and compares with their ground truth
 	@if [ -n "$(CORPUS)" ] && [ -d "$(CORPUS)" ]; then \
 		sh scripts/setup.sh --corpus && \
-		cargo build --locked -p vigie && target/debug/vigie-corpus --corpus "$(CORPUS)" --jobs 2 --scenarios S0,S1,S2,S3,S4,S5; \
+		cargo test --workspace --locked --no-run --quiet && target/debug/vigie-corpus --corpus "$(CORPUS)" --jobs 2 --scenarios S0,S1,S2,S3,S4,S5; \
 	else \
 		echo "make corpus: no folder of corpus sites here (CORPUS=DIR names one), so they were not inspected"; \
 	fi
