@@ -196,6 +196,34 @@ fn largest_power_below(number: u64) -> u64 {
     1 << (number - 1).ilog2()
 }
 
+/// Where a check stands on its way up: at `node` of a level whose last node is `last`.
+struct Climb {
+    node: u64,
+    last: u64,
+}
+
+/// On which side of the way up a sibling lies.
+enum Side {
+    Left,
+    Right,
+}
+
+impl Climb {
+    /// Goes up to the next level at which there is a sibling, and tells on which side it lies.
+    fn step(&mut self) -> Side {
+        let side = if self.node & 1 == 1 || self.node == self.last { Side::Left } else { Side::Right };
+        if let Side::Left = side {
+            // At the right edge, levels without a sibling are passed over.
+            let skip = self.node.trailing_zeros().min(u64::BITS - 1);
+            self.node >>= skip;
+            self.last >>= skip;
+        }
+        self.node >>= 1;
+        self.last >>= 1;
+        side
+    }
+}
+
 /// Checks that a leaf is at `index` of the tree of `size` entries that has this root.
 ///
 /// # Errors
@@ -209,21 +237,11 @@ pub fn verify_inclusion(leaf: Hash, index: u64, size: u64, proof: &[Hash], root:
     if proof.len() != expected {
         return Err(ProofError::InclusionLength { index, size, found: proof.len(), expected });
     }
-    let (mut node, mut last) = (index, size - 1);
-    let mut hash = leaf;
-    for sibling in proof {
-        if node & 1 == 1 || node == last {
-            hash = Hash::node(sibling, &hash);
-            // At the right edge, levels without a sibling are passed over.
-            let skip = node.trailing_zeros().min(u64::BITS - 1);
-            node = node.checked_shr(skip).unwrap_or(0);
-            last = last.checked_shr(skip).unwrap_or(0);
-        } else {
-            hash = Hash::node(&hash, sibling);
-        }
-        node >>= 1;
-        last >>= 1;
-    }
+    let mut climb = Climb { node: index, last: size - 1 };
+    let hash = proof.iter().fold(leaf, |hash, sibling| match climb.step() {
+        Side::Left => Hash::node(sibling, &hash),
+        Side::Right => Hash::node(&hash, sibling),
+    });
     if hash == root { Ok(()) } else { Err(ProofError::NotIncluded { index, size }) }
 }
 
@@ -255,7 +273,7 @@ pub fn verify_consistency(
         return if same && empty { Ok(()) } else { Err(wrong) };
     }
     let shift = (from - 1).trailing_ones();
-    let (mut node, mut last) = ((from - 1) >> shift, (to - 1) >> shift);
+    let mut climb = Climb { node: (from - 1) >> shift, last: (to - 1) >> shift };
     let (first, rest) = if from.is_power_of_two() {
         (from_root, proof)
     } else {
@@ -264,17 +282,13 @@ pub fn verify_consistency(
     };
     let (mut old, mut new) = (first, first);
     for sibling in rest {
-        if node & 1 == 1 || node == last {
-            old = Hash::node(sibling, &old);
-            new = Hash::node(sibling, &new);
-            let skip = node.trailing_zeros().min(u64::BITS - 1);
-            node = node.checked_shr(skip).unwrap_or(0);
-            last = last.checked_shr(skip).unwrap_or(0);
-        } else {
-            new = Hash::node(&new, sibling);
+        match climb.step() {
+            Side::Left => {
+                old = Hash::node(sibling, &old);
+                new = Hash::node(sibling, &new);
+            }
+            Side::Right => new = Hash::node(&new, sibling),
         }
-        node >>= 1;
-        last >>= 1;
     }
     if old == from_root && new == to_root { Ok(()) } else { Err(wrong) }
 }
