@@ -5,7 +5,7 @@
 use vigie_ledger::{
     Entry, Hash, Kind,
     entry::{EntryError, EventId},
-    tile::MAX_ENTRY_BYTES,
+    tile::{MAX_ENTRY_BYTES, push_entry},
 };
 
 use crate::home::Stream;
@@ -89,9 +89,7 @@ impl Batch {
     ///
     /// [`Refused::TooLong`].
     pub fn push(&mut self, entry: &[u8]) -> Result<(), Refused> {
-        let length = u16::try_from(entry.len()).map_err(|_| Refused::TooLong(entry.len()))?;
-        self.bytes.extend_from_slice(&length.to_be_bytes());
-        self.bytes.extend_from_slice(entry);
+        push_entry(&mut self.bytes, entry).map_err(|_| Refused::TooLong(entry.len()))?;
         self.count += 1;
         Ok(())
     }

@@ -160,7 +160,7 @@ pub struct Tickets {
 pub struct Log {
     shared: Arc<Shared>,
     home: Home,
-    key: SignerKey,
+    key: Arc<SignerKey>,
     policy: TrustPolicy,
     stream: Stream,
     tiles: Mutex<Tiles<FolderSource>>,

@@ -25,7 +25,7 @@ use std::{
 use vigie_ledger::{
     Checkpoint, Note, SignerKey, TrustPolicy,
     reader::{Source, Tiles},
-    tile::{Resource, TILE_WIDTH, TileId, tile_bytes},
+    tile::{Resource, TILE_WIDTH, TileId, push_entry, tile_bytes},
     tree::Frontier,
 };
 
@@ -59,7 +59,7 @@ impl Source for FolderSource {
 pub(crate) struct Publisher {
     pub(crate) shared: Arc<Shared>,
     pub(crate) home: Home,
-    pub(crate) key: SignerKey,
+    pub(crate) key: Arc<SignerKey>,
     pub(crate) policy: TrustPolicy,
     pub(crate) frontier: Frontier,
     /// The entries of the bundle that is not full.
@@ -133,8 +133,7 @@ impl Publisher {
         for batch in batches {
             self.uncovered += batch.payload.len();
             for (entry, leaf) in entries(&batch.payload).zip(&batch.leaves) {
-                self.bundle.extend_from_slice(&(entry.len() as u16).to_be_bytes());
-                self.bundle.extend_from_slice(entry);
+                push_entry(&mut self.bundle, entry).expect("what was taken in fits in a bundle");
                 let full = &mut self.full;
                 self.frontier.append_leaf(*leaf, |tile| {
                     full.push((Resource::Tile(tile.id).to_string(), tile_bytes(&tile.hashes)));

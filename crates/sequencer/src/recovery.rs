@@ -33,7 +33,7 @@ use vigie_ledger::{
     Checkpoint, Hash, SignedCheckpoint, SignerKey, TrustPolicy,
     entry::{ENTRY_BYTES, ROW_BASE_AT, ROW_COUNT_AT},
     reader::{ReadError, Source as _, Tiles, fetch_entries, fetch_entry, fetch_hashes},
-    tile::{Resource, TILE_WIDTH, TileId, tile_bytes},
+    tile::{Resource, TILE_WIDTH, TileId, push_entry, tile_bytes},
     tree::{Frontier, WrongEdge, root_of},
 };
 
@@ -94,7 +94,7 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 /// A log that was opened, and runs.
 pub(crate) struct Opened {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) key: SignerKey,
+    pub(crate) key: Arc<SignerKey>,
     pub(crate) policy: TrustPolicy,
     pub(crate) stream: Stream,
     pub(crate) threads: Vec<JoinHandle<()>>,
@@ -114,7 +114,7 @@ fn damaged(path: PathBuf, why: impl Into<String>) -> OpenError {
 pub(crate) fn open(home: &Home, options: Options) -> Result<Opened, OpenError> {
     let settings = home.settings()?;
     let lock = home.lock()?;
-    let key = home.key()?;
+    let key = Arc::new(home.key()?);
     let policy = home.policy(&key)?;
     let files = options.files.clone();
     let source = source(&files, home);
@@ -155,10 +155,7 @@ pub(crate) fn open(home: &Home, options: Options) -> Result<Opened, OpenError> {
     let mut bundle = Vec::new();
     if let Some(id) = TileId::partials(size).find(|id| id.level() == 0) {
         let read = fetch_entries(&source, id, |entries| {
-            for entry in entries {
-                bundle.extend_from_slice(&(entry.len() as u16).to_be_bytes());
-                bundle.extend_from_slice(entry);
-            }
+            entries.iter().for_each(|entry| push_entry(&mut bundle, entry).expect("it was read from a bundle"));
         });
         read.map_err(OpenError::Files)?;
     }
@@ -192,7 +189,7 @@ pub(crate) fn open(home: &Home, options: Options) -> Result<Opened, OpenError> {
     let publisher = Publisher {
         shared: shared.clone(),
         home: home.clone(),
-        key: home.key()?,
+        key: key.clone(),
         policy: policy.clone(),
         frontier,
         bundle,
@@ -384,10 +381,7 @@ fn learn_all(
         let id = TileId::containing(0, ids.covered(), size).expect("below the size");
         let mut payload = Vec::new();
         let read = fetch_entries(source, id, |entries| {
-            for entry in entries {
-                payload.extend_from_slice(&(entry.len() as u16).to_be_bytes());
-                payload.extend_from_slice(entry);
-            }
+            entries.iter().for_each(|entry| push_entry(&mut payload, entry).expect("it was read from a bundle"));
         });
         read.map_err(|error| unreadable(home, error))?;
         let before = ids.covered();

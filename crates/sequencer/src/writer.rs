@@ -27,6 +27,7 @@ use vigie_ledger::{
     EventId, Hash,
     entry::{ENTRY_BYTES, EVENT_ID_AT, ROW_BASE_AT, ROW_COUNT_AT},
     reader::fetch_entry,
+    tile::push_entry,
 };
 
 /// Most bytes that become durable together: more would let the first wait for the last.
@@ -184,8 +185,7 @@ impl Writer {
             self.rows = sum;
         }
         let at = draft.payload.len() + 2;
-        draft.payload.extend_from_slice(&(entry.len() as u16).to_be_bytes());
-        draft.payload.extend_from_slice(entry);
+        push_entry(&mut draft.payload, entry).expect("a batch holds no entry that is too long");
         if self.stream == Stream::Events {
             draft.payload[at + ROW_BASE_AT..at + ROW_BASE_AT + 8].copy_from_slice(&row_base.to_be_bytes());
         }

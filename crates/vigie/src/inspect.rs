@@ -272,8 +272,7 @@ fn answer(
 
 /// Logs a commitment to a bundle that is kept. If the ledger does not take it, the bundle is there and says nothing false.
 fn log_capture(ledger: &LedgerTarget, kept: &KeptInspection, common: &Common) -> Result<(), Fault> {
-    let time = u64::try_from(jiff::Timestamp::now().as_second()).unwrap_or_default();
-    let logged = Capture::new(&kept.seal, &kept.document.site.host, time)?.log(ledger, &kept.bundle);
+    let logged = Capture::new(&kept.seal, &kept.document.site.host)?.log(ledger, &kept.bundle);
     let (receipt, index) = logged.map_err(|fault| Fault::Ledger {
         why: format!("the bundle `{}` is kept and in no ledger: {fault}", kept.bundle.display()),
         help: Some("log it with `vigie ledger add LEDGER --bundles BUNDLE`".to_owned()),

@@ -9,7 +9,7 @@ use crate::{
 };
 use serde_json::json;
 use std::path::Path;
-use vigie_ledger::{Note, TrustPolicy};
+use vigie_ledger::TrustPolicy;
 use vigie_sequencer::Home;
 use vigie_witness::source::LogSource;
 
@@ -32,9 +32,41 @@ pub struct Opened {
 ///
 /// If it cannot be read.
 pub fn policy_of(path: &Path) -> Result<TrustPolicy, Fault> {
+    policy_and_text_of(path).map(|(policy, _)| policy)
+}
+
+/// Reads a policy from a file, and returns its text too.
+///
+/// # Errors
+///
+/// If it cannot be read.
+pub fn policy_and_text_of(path: &Path) -> Result<(TrustPolicy, String), Fault> {
     let unusable = |why: String| Fault::Policy { path: path.to_owned(), why };
     let text = std::fs::read_to_string(path).map_err(|error| unusable(in_full(&error)))?;
-    TrustPolicy::parse(&text).map_err(|error| unusable(in_full(&error)))
+    let policy = TrustPolicy::parse(&text).map_err(|error| unusable(in_full(&error)))?;
+    Ok((policy, text))
+}
+
+/// Reads a token from a file.
+///
+/// # Errors
+///
+/// If it cannot be read.
+pub fn token_of(path: &Path) -> Result<String, Fault> {
+    std::fs::read_to_string(path).map_err(|error| Fault::Token { path: path.to_owned(), why: in_full(&error) })
+}
+
+/// Draws random bytes from the system.
+///
+/// # Errors
+///
+/// If it has none.
+pub fn random<const N: usize>() -> Result<[u8; N], Fault> {
+    let mut bytes = [0; N];
+    match getrandom::fill(&mut bytes) {
+        Ok(()) => Ok(bytes),
+        Err(error) => Err(Fault::Ledger { why: format!("there are no random numbers: {error}"), help: None }),
+    }
 }
 
 /// Finds a ledger by what a person gave: its own folder, a copy's folder, or an address.
@@ -70,9 +102,4 @@ pub fn print_key(options: &KeyOptions, common: &Common) -> Result<u8, Fault> {
 pub fn in_words(seconds: u64) -> String {
     let time = i64::try_from(seconds).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
     time.map_or_else(|| format!("{seconds} s after 1970"), |time| time.to_string())
-}
-
-/// Reads a note that was published and is known to be one.
-pub fn note(bytes: &[u8]) -> Option<Note> {
-    Note::parse(bytes).ok()
 }

@@ -3,7 +3,7 @@
 use super::arguments::{
     MirrorOptions, ServeOptions, WitnessCommand, WitnessInitOptions, WitnessOptions, WitnessServeOptions,
 };
-use super::open::{Opened, fault, note, open};
+use super::open::{Opened, fault, open, random, token_of};
 use crate::{
     arguments::Common,
     fault::Fault,
@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use vigie_ledger::SignerKey;
+use vigie_ledger::{Note, SignerKey};
 use vigie_sequencer::http::Writers;
 use vigie_sequencer::queue::Queue;
 use vigie_sequencer::{Home, Log, Options, Stopped};
@@ -44,18 +44,14 @@ async fn serve(
     router: Router,
     end: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Fault> {
-    let served = axum::serve(listener, router).with_graceful_shutdown(end).await;
+    let served = vigie_sequencer::http::serve(listener, router, end).await;
     served.map_err(|error| Fault::Ledger { why: format!("serving ended: {}", in_full(&error)), help: None })
 }
 
 /// Serves a ledger: takes entries, and shows it.
 pub async fn ledger(options: &ServeOptions, common: &Common) -> Result<u8, Fault> {
     let writers = match &options.token_file {
-        Some(path) => {
-            let token = std::fs::read_to_string(path)
-                .map_err(|error| Fault::Token { path: path.clone(), why: in_full(&error) })?;
-            Writers::with_token(&token)
-        }
+        Some(path) => Writers::with_token(&token_of(path)?),
         None if options.listen.ip().is_loopback() => Writers::Anybody,
         None => return Err(Fault::OpenLedger { address: options.listen }),
     };
@@ -119,7 +115,7 @@ async fn remember(log: Arc<Log>, public: PathBuf) {
     let mut size = 0;
     while let Ok(published) = log.published(size).await {
         size = published.size;
-        if let Some(note) = note(&published.checkpoint) {
+        if let Ok(note) = Note::parse(&published.checkpoint) {
             let public = public.clone();
             // The page does without, if the disk is full: nothing depends on it.
             let _ = tokio::task::spawn_blocking(move || files::remember(&public, &note)).await;
@@ -249,10 +245,7 @@ pub async fn witness(options: &WitnessOptions, common: &Common) -> Result<u8, Fa
 fn init_witness(options: &WitnessInitOptions, common: &Common) -> Result<u8, Fault> {
     let mut keys = Vec::new();
     for algorithm in &options.algorithm {
-        let mut seed = [0; 32];
-        getrandom::fill(&mut seed)
-            .map_err(|error| Fault::Ledger { why: format!("there are no random numbers: {error}"), help: None })?;
-        keys.push(SignerKey::from_seed(options.name.clone(), (*algorithm).into(), seed));
+        keys.push(SignerKey::from_seed(options.name.clone(), (*algorithm).into(), random()?));
     }
     Witness::init(&options.folder, &keys).map_err(|error| fault(&error))?;
     if !common.quiet {

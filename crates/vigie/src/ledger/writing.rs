@@ -1,7 +1,7 @@
 //! `vigie ledger init` and `add`, and logging a capture.
 
 use super::arguments::{AddOptions, InitOptions};
-use super::open::{fault, policy_of};
+use super::open::{fault, policy_and_text_of, random, token_of};
 use crate::{
     arguments::Common,
     fault::Fault,
@@ -16,6 +16,7 @@ use vigie_ledger::commitment::{Place, SubjectKey, rows_root};
 use vigie_ledger::opening::{Part, Shown};
 use vigie_ledger::{Entry, EventId, Kind, Receipt};
 use vigie_sequencer::{Home, Log, Options, Stream};
+use vigie_witness::server::system_time;
 
 /// How long a server may take to publish an entry.
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(60);
@@ -23,13 +24,7 @@ const PUBLISH_TIMEOUT: Duration = Duration::from_secs(60);
 /// Makes a ledger.
 pub fn init(options: &InitOptions, common: &Common) -> Result<u8, Fault> {
     let policy = match &options.policy {
-        Some(path) => {
-            policy_of(path)?;
-            Some(
-                std::fs::read_to_string(path)
-                    .map_err(|error| Fault::Policy { path: path.clone(), why: in_full(&error) })?,
-            )
-        }
+        Some(path) => Some(policy_and_text_of(path)?.1),
         None => None,
     };
     let stream = if options.opaque { Stream::Opaque } else { Stream::Events };
@@ -56,14 +51,16 @@ pub enum LedgerTarget {
     /// In this process, until the value is gone.
     Local(Box<Log>),
     /// Over HTTP.
-    Remote {
-        /// The prefix, without a slash at its end.
-        prefix: String,
-        /// What the server asks for.
-        token: Option<String>,
-        /// The client.
-        agent: ureq::Agent,
-    },
+    Remote(Server),
+}
+
+/// A ledger that another process writes, and serves.
+pub struct Server {
+    /// The prefix, without a slash at its end.
+    prefix: String,
+    /// What the server asks for.
+    token: Option<String>,
+    agent: ureq::Agent,
 }
 
 impl LedgerTarget {
@@ -74,23 +71,7 @@ impl LedgerTarget {
     /// If the folder is no ledger, is written by another process, or its files are damaged.
     pub fn open(given: &str, token_file: Option<&Path>) -> Result<Self, Fault> {
         if given.starts_with("http://") || given.starts_with("https://") {
-            let token = match token_file {
-                Some(path) => {
-                    let text = std::fs::read_to_string(path);
-                    Some(
-                        text.map_err(|error| Fault::Token { path: path.to_owned(), why: in_full(&error) })?
-                            .trim()
-                            .to_owned(),
-                    )
-                }
-                None => None,
-            };
-            let agent = ureq::Agent::config_builder()
-                .timeout_global(Some(PUBLISH_TIMEOUT))
-                .http_status_as_error(false)
-                .build()
-                .new_agent();
-            return Ok(Self::Remote { prefix: given.trim_end_matches('/').to_owned(), token, agent });
+            return Server::new(given, token_file).map(Self::Remote);
         }
         let log = Log::open(&Home::new(given), Options::default()).map_err(|error| fault(&error))?;
         Ok(Self::Local(Box::new(log)))
@@ -104,15 +85,7 @@ impl LedgerTarget {
                 let appended = ticket.wait().map_err(|error| fault(&error))?;
                 Ok(Appended { index: appended.index, row_base: appended.row_base })
             }
-            Self::Remote { .. } => {
-                let said = self.post(entry, "add")?;
-                let answer: Option<Value> = serde_json::from_slice(&said).ok();
-                let read = |answer: Value| {
-                    let row_base = answer["row_base"].as_u64().unwrap_or_default();
-                    Some(Appended { index: answer["index"].as_u64()?, row_base })
-                };
-                answer.and_then(read).ok_or_else(|| self.unclear("no index"))
-            }
+            Self::Remote(server) => server.append(entry),
         }
     }
 
@@ -126,58 +99,78 @@ impl LedgerTarget {
                 log.receipt(index, None).map_err(|error| fault(&error))
             }
             // An event that is sent again is logged once; entries that are no events are logged again.
-            Self::Remote { .. } => {
-                let said = self.post(entry, "add?wait=published")?;
-                Receipt::parse(&said).map_err(|error| self.unclear(&error.to_string()))
-            }
+            Self::Remote(server) => server.append_for_receipt(entry),
         }
     }
 
     /// Appends an entry and returns its receipt.
-    fn add_for_receipt(&self, entry: &[u8]) -> Result<Receipt, Fault> {
+    fn append_for_receipt(&self, entry: &[u8]) -> Result<Receipt, Fault> {
         match self {
             Self::Local(_) => self.receipt(entry, self.append(entry)?.index),
-            Self::Remote { .. } => self.receipt(entry, 0),
+            Self::Remote(server) => server.append_for_receipt(entry),
         }
-    }
-
-    fn unclear(&self, why: &str) -> Fault {
-        let Self::Remote { prefix, .. } = self else { unreachable!("only servers are asked") };
-        Fault::Ledger { why: format!("the ledger at `{prefix}` gave an answer that cannot be read: {why}"), help: None }
-    }
-
-    fn post(&self, entry: &[u8], path: &str) -> Result<Vec<u8>, Fault> {
-        let Self::Remote { prefix, token, agent } = self else { unreachable!("only servers are asked") };
-        let unreachable = |why: String| Fault::Ledger {
-            why: format!("the ledger at `{prefix}` did not take the entry: {why}"),
-            help: Some("an entry of the same event may be sent again: it is logged once".to_owned()),
-        };
-        let mut request = agent.post(format!("{prefix}/{path}"));
-        if let Some(token) = token {
-            request = request.header("Authorization", format!("Bearer {token}"));
-        }
-        let mut answer = request.send(entry).map_err(|error| unreachable(in_full(&error)))?;
-        let status = answer.status().as_u16();
-        let body = answer
-            .body_mut()
-            .with_config()
-            .limit(4 << 20)
-            .read_to_vec()
-            .map_err(|error| unreachable(in_full(&error)))?;
-        if status == 200 {
-            return Ok(body);
-        }
-        let said: Option<Value> = serde_json::from_slice(&body).ok();
-        let said = said.and_then(|said| Some(said["error"].as_str()?.to_owned()));
-        Err(unreachable(said.unwrap_or_else(|| format!("status {status}"))))
     }
 
     /// Ends what runs in this process; what was appended is published.
     pub fn close(self) -> Result<(), Fault> {
         match self {
             Self::Local(log) => log.close().map_err(|error| fault(&error)),
-            Self::Remote { .. } => Ok(()),
+            Self::Remote(_) => Ok(()),
         }
+    }
+}
+
+impl Server {
+    fn new(address: &str, token_file: Option<&Path>) -> Result<Self, Fault> {
+        let token = token_file.map(token_of).transpose()?.map(|token| token.trim().to_owned());
+        let agent = ureq::Agent::config_builder()
+            .timeout_global(Some(PUBLISH_TIMEOUT))
+            .http_status_as_error(false)
+            .build()
+            .new_agent();
+        Ok(Self { prefix: address.trim_end_matches('/').to_owned(), token, agent })
+    }
+
+    fn append(&self, entry: &[u8]) -> Result<Appended, Fault> {
+        let said = self.post(entry, "add")?;
+        let answer: Option<Value> = serde_json::from_slice(&said).ok();
+        let read = |answer: Value| {
+            let row_base = answer["row_base"].as_u64().unwrap_or_default();
+            Some(Appended { index: answer["index"].as_u64()?, row_base })
+        };
+        answer.and_then(read).ok_or_else(|| self.unclear("no index"))
+    }
+
+    fn append_for_receipt(&self, entry: &[u8]) -> Result<Receipt, Fault> {
+        let said = self.post(entry, "add?wait=published")?;
+        Receipt::parse(&said).map_err(|error| self.unclear(&error.to_string()))
+    }
+
+    fn unclear(&self, why: &str) -> Fault {
+        let prefix = &self.prefix;
+        Fault::Ledger { why: format!("the ledger at `{prefix}` gave an answer that cannot be read: {why}"), help: None }
+    }
+
+    fn post(&self, entry: &[u8], path: &str) -> Result<Vec<u8>, Fault> {
+        let prefix = &self.prefix;
+        let unreachable = |why: String| Fault::Ledger {
+            why: format!("the ledger at `{prefix}` did not take the entry: {why}"),
+            help: Some("an entry of the same event may be sent again: it is logged once".to_owned()),
+        };
+        let mut request = self.agent.post(format!("{prefix}/{path}"));
+        if let Some(token) = &self.token {
+            request = request.header("Authorization", format!("Bearer {token}"));
+        }
+        let mut answer = request.send(entry).map_err(|error| unreachable(in_full(&error)))?;
+        let status = answer.status().as_u16();
+        let body = answer.body_mut().with_config().limit(4 << 20).read_to_vec();
+        let body = body.map_err(|error| unreachable(in_full(&error)))?;
+        if status == 200 {
+            return Ok(body);
+        }
+        let said: Option<Value> = serde_json::from_slice(&body).ok();
+        let said = said.and_then(|said| Some(said["error"].as_str()?.to_owned()));
+        Err(unreachable(said.unwrap_or_else(|| format!("status {status}"))))
     }
 }
 
@@ -190,7 +183,7 @@ pub fn add(options: &AddOptions, common: &Common) -> Result<u8, Fault> {
     let target = LedgerTarget::open(&options.ledger, options.token_file.as_deref())?;
     for (path, entry) in entries {
         let index = if options.receipt {
-            let receipt = target.add_for_receipt(&entry)?;
+            let receipt = target.append_for_receipt(&entry)?;
             let beside = if path.as_os_str() == "-" { PathBuf::from("entry") } else { path.clone() };
             keep::file(&beside_of(&beside), &receipt.to_bytes())?;
             receipt.index
@@ -213,8 +206,7 @@ fn add_bundles(options: &AddOptions, common: &Common) -> Result<u8, Fault> {
     for path in &options.files {
         let kept = keep::evidence(path)?;
         let site = kept.evidence.site.host.clone();
-        let time = u64::try_from(jiff::Timestamp::now().as_second()).unwrap_or_default();
-        captures.push((path, Capture::new(&kept.seal, &site, time)?));
+        captures.push((path, Capture::new(&kept.seal, &site)?));
     }
     let target = LedgerTarget::open(&options.ledger, options.token_file.as_deref())?;
     for (path, capture) in captures {
@@ -257,21 +249,17 @@ pub struct Capture {
 impl Capture {
     /// Commits to a bundle by its seal: the hash that covers all of it but timestamps, which may be added later.
     ///
-    /// `host` is whose site it is, `time` when it was sealed, in seconds since 1970.
+    /// `host` is whose site it is. The time is now.
     ///
     /// # Errors
     ///
     /// If the system has no random numbers.
-    pub fn new(seal: &str, host: &str, time: u64) -> Result<Self, Fault> {
-        let mut random = [0; 48];
-        getrandom::fill(&mut random)
-            .map_err(|error| Fault::Ledger { why: format!("there are no random numbers: {error}"), help: None })?;
-        let (event_id, key) = random.split_first_chunk().expect("48 bytes");
+    pub fn new(seal: &str, host: &str) -> Result<Self, Fault> {
         Ok(Self {
-            event_id: EventId(*event_id),
-            key: SubjectKey::new(key.try_into().expect("32 bytes are left")),
+            event_id: EventId(random()?),
+            key: SubjectKey::new(random()?),
             header: format!("vigie/capture/v1\nseal sha256:{seal}\nsite {host}\n"),
-            time,
+            time: system_time(),
         })
     }
 
