@@ -1,7 +1,7 @@
 #!/bin/sh
-# Installs what Vigie needs besides Rust, if it is missing: a C compiler for Rust to link with, a Chromium, and fonts
-# to draw banners with; with `--corpus`, python3 and openssl too, which serve the test corpus; with `--services`, the
-# servers that tests of the queue speak to; with `--judges`, the programs that have the last word on what we write:
+# Installs what Vigie needs besides Rust, if it is missing: a C compiler for Rust to link with, libclang for the bindings
+# of PostgreSQL's grammar, a Chromium, and fonts to draw banners with; with `--corpus`, python3 and openssl too, which serve the test corpus; with `--services`, the
+# servers that tests speak to (NATS, PostgreSQL, PgBouncer); with `--judges`, the programs that have the last word on what we write:
 # openssl, unzip, Go with its packages for transparent logs, and a Python environment below target/judges (or
 # $VIGIE_JUDGES) with warcio and py-wacz (bundles), jsonschema (SARIF, and our own schemas), pyarrow and duckdb (a
 # campaign's tables) and moto (an S3-compatible store).
@@ -59,8 +59,11 @@ make_judges() {
     }
 }
 
+has_libclang() { ls /usr/lib/llvm*/lib/libclang*.so* >/dev/null 2>&1 && ls -d /usr/lib/llvm*/lib/clang/*/include >/dev/null 2>&1; }
+
 missing=
 has cc || missing="$missing gcc libc6-dev"
+has_libclang || missing="$missing libclang-dev"
 has_chromium || missing="$missing chromium"
 has_fonts || missing="$missing fonts-liberation"
 if [ "$want_corpus" = yes ]; then
@@ -69,6 +72,8 @@ if [ "$want_corpus" = yes ]; then
 fi
 if [ "$want_services" = yes ]; then
     has nats-server || missing="$missing nats-server"
+    ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$missing postgresql"
+    has pgbouncer || missing="$missing pgbouncer"
 fi
 if [ "$want_judges" = yes ]; then
     has_venv || missing="$missing python3 python3-venv"

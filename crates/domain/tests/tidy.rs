@@ -10,7 +10,7 @@ use std::{
 };
 
 /// Each room, and the rooms it may build on. Tests of any room may use `testkit` besides.
-const ROOMS: [(&str, &[&str]); 12] = [
+const ROOMS: [(&str, &[&str]); 19] = [
     ("domain", &[]),
     ("evidence", &[]),
     ("browser", &["domain"]),
@@ -21,6 +21,13 @@ const ROOMS: [(&str, &[&str]); 12] = [
     ("ledger", &[]),
     ("sequencer", &["ledger"]),
     ("witness", &["ledger"]),
+    ("policy", &["domain"]),
+    ("statement", &[]),
+    ("database", &["policy"]),
+    ("choices", &["database", "domain", "policy", "sequencer"]),
+    ("vault", &["ledger"]),
+    ("series", &[]),
+    ("gateway", &["choices", "database", "ledger", "policy", "sequencer", "series", "statement", "vault"]),
     ("testkit", &["domain"]),
     (
         "vigie",
@@ -28,20 +35,27 @@ const ROOMS: [(&str, &[&str]); 12] = [
             "banner",
             "browser",
             "campaign",
+            "choices",
+            "database",
             "domain",
             "evidence",
+            "gateway",
             "inspection",
             "ledger",
+            "policy",
             "sequencer",
+            "series",
+            "statement",
             "testkit",
             "trackers",
+            "vault",
             "witness",
         ],
     ),
 ];
 
 /// Rooms that compute and do not touch the world.
-const CORES: [&str; 4] = ["domain", "banner", "trackers", "ledger"];
+const CORES: [&str; 5] = ["domain", "banner", "trackers", "ledger", "policy"];
 
 /// Words by which a core would touch the world. Addresses (`std::net::IpAddr`) are values, sockets are not.
 const WORLDLY: [&str; 16] = [

@@ -16,6 +16,7 @@ pub mod trackers;
 pub mod demo;
 pub mod expected;
 pub mod hostile;
+pub mod postgres;
 
 pub use answer::{Answer, AnswerBody, Handler, Request};
 pub use connection::TlsFault;

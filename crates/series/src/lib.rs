@@ -1,0 +1,1 @@
+//! Releases scheduled aggregate series with differential privacy, and keeps the budget that they use up.

@@ -1,0 +1,1 @@
+//! Reads what an SQL statement touches and does, with PostgreSQL's own grammar.
