@@ -36,6 +36,6 @@ pub use cells::{Cell, Cells, CellsError, Row, RowError, Shown};
 pub use noise::{CellKeys, NoiseTable, NoiseTableError};
 pub use plan::{Output, OutputType, Plan};
 pub use rules::{
-    ColumnName, ColumnUse, Dimension, Direction, Function, Measure, Number, Order, OutputOf, PerPerson, Query, Refusal, Relation, Rules,
-    RulesError, Subject, SubjectType, Table,
+    ColumnName, ColumnUse, Dimension, Direction, Function, Measure, Number, Order, OutputOf, PerPerson, Query, Refusal,
+    Relation, Rules, RulesError, Subject, SubjectType, Table,
 };

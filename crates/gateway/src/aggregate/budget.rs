@@ -29,5 +29,11 @@ pub trait Budget {
     /// # Errors
     ///
     /// [`BudgetError`] if it cannot be told whether it was taken. The caller denies; it may have been taken.
-    fn spend(&self, reader: &str, dataset: &str, day: u32, cost: u32) -> impl Future<Output = Result<Spent, BudgetError>> + Send;
+    fn spend(
+        &self,
+        reader: &str,
+        dataset: &str,
+        day: u32,
+        cost: u32,
+    ) -> impl Future<Output = Result<Spent, BudgetError>> + Send;
 }

@@ -145,7 +145,9 @@ impl Plan {
                     };
                     said(Some(value))
                 }
-                Made::Count(term) => said(terms[term].map(|value| Protected { mantissa: self.rounded(value.mantissa), ..value })),
+                Made::Count(term) => {
+                    said(terms[term].map(|value| Protected { mantissa: self.rounded(value.mantissa), ..value }))
+                }
                 Made::Sum(term) => said(terms[term]),
                 Made::Average { sum, count } => match (terms[sum], terms[count]) {
                     (Some(sum), Some(count)) if count.mantissa > 0 => {
@@ -263,10 +265,12 @@ impl Plan {
         let table = self.rules.noise();
         let (n_contributors, contributors) = match term.kind {
             TermKind::Records => (n_persons, persons),
-            TermKind::Filled { .. } | TermKind::Sum { .. } | TermKind::Squares { .. } => match fields.count(term.at + 3)? {
-                0 => return Ok(None),
-                n => (n, fields.text(term.at + 4)?),
-            },
+            TermKind::Filled { .. } | TermKind::Sum { .. } | TermKind::Squares { .. } => {
+                match fields.count(term.at + 3)? {
+                    0 => return Ok(None),
+                    n => (n, fields.text(term.at + 4)?),
+                }
+            }
         };
         if !self.shows(n_contributors, contributors, keys) {
             return Ok(None);

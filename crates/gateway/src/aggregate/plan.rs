@@ -10,7 +10,10 @@
 
 use super::{
     cells::{Key, Made, Term, TermKind},
-    rules::{Dimension, Direction, Function, Number, Order, OutputOf, PerPerson, Query, Refusal, Relations, Rules, SubjectType},
+    rules::{
+        Dimension, Direction, Function, Number, Order, OutputOf, PerPerson, Query, Refusal, Relations, Rules,
+        SubjectType,
+    },
 };
 use std::fmt::Write as _;
 
@@ -89,7 +92,8 @@ impl Plan {
         }
         let (outputs, made) = outputs(query, &formulas)?;
 
-        let form = if relations.count() == 1 && subject.rows == PerPerson::OneRow { Form::Flat } else { Form::PerPerson };
+        let form =
+            if relations.count() == 1 && subject.rows == PerPerson::OneRow { Form::Flat } else { Form::PerPerson };
         let persons: Vec<String> = std::iter::once((first, subject))
             .chain(others.iter().copied())
             .map(|(alias, subject)| format!("{}.{}", quoted(alias), quoted(&subject.column)))
@@ -98,7 +102,8 @@ impl Plan {
         let (keys, ranks) = order(query, &made)?;
         let sql = outer(query, &mut terms, &ranks, subject.kind, rules.minimum(), &inner);
         let n_ranks = ranks.len();
-        let n_columns = terms.last().map_or(query.dimensions.len() + 2 + n_ranks, |term| term.at + term.kind.n_columns());
+        let n_columns =
+            terms.last().map_or(query.dimensions.len() + 2 + n_ranks, |term| term.at + term.kind.n_columns());
         Ok(Self {
             sql,
             outputs,
@@ -280,8 +285,10 @@ fn order(query: &Query, made: &[Made]) -> Result<(Vec<Key>, Vec<String>), Refusa
 
 /// The rows that count: per person or, where that is the same, as they are.
 fn inner(query: &Query, terms: &[Term], persons: &[String], form: Form) -> String {
-    let mut select: Vec<String> =
-        (0..).zip(&query.dimensions).map(|(at, dimension): (u32, _)| format!("{} AS d{at}", dimension.expression)).collect();
+    let mut select: Vec<String> = (0..)
+        .zip(&query.dimensions)
+        .map(|(at, dimension): (u32, _)| format!("{} AS d{at}", dimension.expression))
+        .collect();
     let person = match persons {
         [one] => one.clone(),
         several => format!("coalesce({})", several.join(", ")),

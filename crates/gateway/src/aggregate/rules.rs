@@ -36,7 +36,9 @@ pub enum RulesError {
     #[error("cells of {0} contributors were to show, expected at least 3 and at most 10000")]
     Minimum(u32),
     /// Noise could take a count to zero or below.
-    #[error("noise within ±{bound} may make nothing of cells of {minimum} contributors; expected a bound below the minimum")]
+    #[error(
+        "noise within ±{bound} may make nothing of cells of {minimum} contributors; expected a bound below the minimum"
+    )]
     NoiseBeyondMinimum {
         /// The largest noise.
         bound: u32,
@@ -52,7 +54,14 @@ impl Rules {
     /// Makes rules with a minimum of 10 contributors, at most half of a sum by one person, the default [`NoiseTable`], no
     /// rounding, and at most 10,000 cells.
     pub fn new(tables: BTreeMap<String, Table>) -> Self {
-        Self { minimum: 10, dominance_percent: 50, rounding: None, noise: NoiseTable::default(), most_cells: 10_000, tables }
+        Self {
+            minimum: 10,
+            dominance_percent: 50,
+            rounding: None,
+            noise: NoiseTable::default(),
+            most_cells: 10_000,
+            tables,
+        }
     }
 
     /// Sets the fewest contributors of a cell, the noise, and the largest share of one person in a sum, in percent.
