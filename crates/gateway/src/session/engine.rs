@@ -12,11 +12,11 @@
 use crate::{
     copy::CopyFormat,
     metrics::Metrics,
-    pseudonym::Pseudonyms,
     scrub::{self, Stage},
-    shape::{Expected, Mismatch, Origins, Shape},
+    shape::{Expected, Mismatch, Shape},
     stop::StopSet,
     subject::{Canonical, Format},
+    view::View,
     wire::{self, Backend, Frame, Malformed, Named, Notice, Replaced, Report, RowDescription, Severity, TransactionStatus},
 };
 use bytes::BytesMut;
@@ -24,7 +24,6 @@ use std::{
     collections::{HashMap, VecDeque},
     sync::Arc,
 };
-use vigie_policy::map::SubjectType;
 
 /// Rows of one entry at most; a longer result is logged in parts.
 pub const CHUNK_ROWS: usize = 16_384;
@@ -33,21 +32,6 @@ pub const CHUNK_BYTES: usize = 1024 * 1024;
 
 /// What the server is sent in the place of what is refused: it cannot be parsed, so it fails wherever it stands.
 const FAILS: &str = "refused by the gateway";
-
-/// What a session may see: fixed until its purpose changes.
-#[derive(Debug)]
-pub struct View {
-    /// All that may be named.
-    pub origins: Origins,
-    /// The bit of the purpose in masks; `None` without a purpose.
-    pub bit: Option<u8>,
-    /// Makes pseudonyms; `None` without a purpose.
-    pub pseudonyms: Option<Pseudonyms>,
-    /// What ids are.
-    pub subject_type: SubjectType,
-    /// Most rows of a statement; 0 for any number.
-    pub max_rows: u64,
-}
 
 /// What is logged of a statement, besides whose rows left.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -300,6 +284,8 @@ struct Run {
     refusal: Option<Box<Refusal>>,
     /// Where in `to_client` this part's rows begin.
     at: usize,
+    /// The last change of the stop set when the statement was sent.
+    since: i64,
     too_many: bool,
 }
 
@@ -333,6 +319,8 @@ pub struct Engine {
     status: TransactionStatus,
     /// What the client itself asked for as a value of a parameter.
     asked_values: Vec<String>,
+    /// The last change of the stop set that is known now.
+    since: i64,
     effects: Vec<Effect>,
     canonical: Vec<Canonical>,
     scratch: Vec<u8>,
@@ -383,6 +371,7 @@ impl Engine {
             cursors: HashMap::new(),
             status: TransactionStatus::Idle,
             asked_values: Vec::new(),
+            since: 0,
             effects: Vec::new(),
             canonical: Vec::new(),
             scratch: Vec::new(),
@@ -422,6 +411,11 @@ impl Engine {
         if self.asked_values.len() < 16 {
             self.asked_values.push(value.to_owned());
         }
+    }
+
+    /// Notes the last change of the stop set, before statements are handed in.
+    pub fn note_stops(&mut self, seq: i64) {
+        self.since = seq;
     }
 
     /// Takes what succeeded statements change.
@@ -474,6 +468,7 @@ impl Engine {
             running: false,
             refusal: None,
             at: 0,
+            since: self.since,
             too_many: false,
         })
     }
@@ -876,7 +871,7 @@ impl Engine {
                 let subject = room
                     .read(kind, format, value)
                     .ok_or_else(|| Fatal::Server("an id that is none".to_owned()))?;
-                held_back |= stopped.stops(subject, bit);
+                held_back |= stopped.stops(subject, bit, run.since);
                 if seen[..n_seen].contains(&subject) {
                     continue;
                 }
