@@ -22,6 +22,7 @@ mod reads;
 pub mod rights;
 
 pub mod catalog;
+pub mod sql;
 
 pub use compiled::{CompileError, CompileErrors, Compiled, Condition, Conditions, Context, compile};
 pub use decide::{Asker, Decision};
