@@ -98,7 +98,7 @@ fn check(sql: &str, expected: &str) {
 fn plain_reads_are_rows_to_which_columns_can_be_added() {
     check("SELECT id FROM users WHERE id = $1", "rows+ of users");
     check("select u.*, v.day from public.users u left join visits v on v.subject = u.id", "rows+ of public.users,visits");
-    check("TABLE users", "rows+ of users");
+    check("TABLE users", "rows of users");
     check("SELECT extract(year from born) FROM users", "rows+ of users calls extract");
     check("SELECT id FROM users ORDER BY 1", "rows+ of users literals");
     check("SELECT id, rank() OVER (ORDER BY age) FROM users", "rows+ of users calls rank");

@@ -687,7 +687,7 @@ fn inside(place: Place, inner: Place) -> Place {
 /// Returns whether a pattern asks for all texts that begin with what comes before its last character.
 ///
 /// Not if that ends with a blank: values of type `character(n)` lose theirs when they become text.
-fn is_plain_prefix(pattern: &str) -> bool {
+pub(crate) fn is_plain_prefix(pattern: &str) -> bool {
     let prefix = pattern.strip_suffix('%').unwrap_or_default();
     !prefix.is_empty() && !prefix.ends_with(' ') && !prefix.contains(['%', '_', '\\'])
 }
