@@ -1,0 +1,1 @@
+//! Accounts kept, proved, erased, sampled, and broken.
