@@ -8,7 +8,8 @@
 //!
 //! Out of scope: what is permitted (`policy`), what SQL means (`statement`), what a ledger is (`ledger`).
 //!
-//! In reading order: [`config`]; [`wire`], [`scram`], [`tls`], [`login`] (the protocol, both ways); [`subject`], [`stop`],
+//! In reading order: [`config`]; [`wire`], [`scram`], [`tls`], [`login`] (the protocol, both ways); [`identity`],
+//! [`place`], [`startup`] (who comes in); [`subject`], [`stop`],
 //! [`pseudonym`], [`scrub`], [`shape`], [`view`], [`copy`], [`aggregate`] (what is done to rows); [`treat`] and [`session`]
 //! (statements, and the state of a client); [`pool`], [`control`], [`metrics`].
 
@@ -20,6 +21,10 @@ pub mod scram;
 pub mod tls;
 
 pub mod login;
+
+pub mod identity;
+pub mod place;
+pub mod startup;
 
 pub mod aggregate;
 pub mod copy;
