@@ -21,7 +21,7 @@ pub struct Rules {
     dominance_percent: u8,
     /// Counts are rounded to multiples of this after the noise.
     pub rounding: Option<NonZeroU32>,
-    /// The noise of a count of persons.
+    /// The noise of a count of persons, per layer.
     noise: NoiseTable,
     /// Most cells of an answer that may show; an answer with more is refused whole.
     pub most_cells: usize,
@@ -40,7 +40,7 @@ pub enum RulesError {
         "noise within ±{bound} may make nothing of cells of {minimum} contributors; expected a bound below the minimum"
     )]
     NoiseBeyondMinimum {
-        /// The largest noise.
+        /// The largest noise of both layers.
         bound: u32,
         /// The fewest contributors.
         minimum: u32,
@@ -73,8 +73,9 @@ impl Rules {
         if !(3..=10_000).contains(&minimum) {
             return Err(RulesError::Minimum(minimum));
         }
-        if noise.bound() >= minimum {
-            return Err(RulesError::NoiseBeyondMinimum { bound: noise.bound(), minimum });
+        let bound = 2 * noise.bound();
+        if bound >= minimum {
+            return Err(RulesError::NoiseBeyondMinimum { bound, minimum });
         }
         if !(1..=99).contains(&dominance_percent) {
             return Err(RulesError::Dominance(dominance_percent));
@@ -92,7 +93,7 @@ impl Rules {
         self.dominance_percent
     }
 
-    /// Returns the noise of a count of persons.
+    /// Returns the noise of a count of persons, per layer.
     pub fn noise(&self) -> &NoiseTable {
         &self.noise
     }
