@@ -27,6 +27,7 @@ mod budget;
 mod cells;
 mod noise;
 mod plan;
+mod read;
 mod rules;
 #[cfg(test)]
 mod tests;

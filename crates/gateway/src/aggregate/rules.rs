@@ -302,6 +302,15 @@ pub enum Refusal {
     /// Two tables name persons by different types.
     #[error("denied: the tables asked name persons by different types of ids")]
     Subjects,
+    /// Something that is allowed in statistics, and not followed here.
+    #[error("denied: {0} is not followed in aggregates")]
+    Unfollowed(String),
+    /// A condition or dimension that fails for some values.
+    #[error("denied: `{0}` may fail for some persons, and so tell about them")]
+    CanFail(String),
+    /// Something is counted or summed that is no column.
+    #[error("denied: `{0}` is no column, and only columns are counted or summed")]
+    Argument(String),
     /// Nothing to compute.
     #[error("denied: nothing is counted or summed")]
     NoMeasure,
@@ -324,6 +333,9 @@ impl Refusal {
             Self::Distinct(_) => "write count(DISTINCT ...) with the column that identifies persons",
             Self::Subjects => "ask tables with one type of ids",
             Self::NoMeasure => "add count(*), or a sum, avg or stddev of a column",
+            Self::Unfollowed(_) => "compare columns with constants, join ON equal columns, and use count, sum, avg or stddev",
+            Self::CanFail(_) => "compare the column itself with a constant, without arithmetic or casts; group by width_bucket, floor or date_trunc",
+            Self::Argument(_) => "count or sum the column itself, and compute with what comes",
             Self::Outputs => "order by columns of the answer",
             Self::TooManyCells(_) => "group by fewer or coarser dimensions",
         }

@@ -170,12 +170,12 @@ fn asking_again_gives_the_same_and_asking_in_other_words_does_not_average_out() 
     let mut of_cells = Vec::new();
     let mut of_means = Vec::new();
     for cell in 0..600_u64 {
-        let sum = (cell * 0x9e37_79b9_7f4a_7c15).to_string();
+        let sum = (cell.wrapping_mul(0x9e37_79b9_7f4a_7c15)).to_string();
         let draw = |at| keys.draw(&table, Purpose::Count, Persons { n: 50 + cell, sum: &sum }, &words(at));
         assert_eq!(draw(0), draw(0));
         let many: Vec<f64> = (0..200).map(|at| draw(at).spread).collect();
         assert!(many.iter().all(|noise| noise.abs() <= 2.0 * f64::from(table.bound()) + 0.5));
-        of_cells.push(many[0]);
+        of_cells.push(draw(10_000 + cell as u32).spread);
         of_means.push(many.iter().sum::<f64>() / many.len() as f64);
     }
     let n = of_cells.len() as f64;
@@ -600,4 +600,92 @@ fn noise_by_persons_alone_would_tell_by_being_unequal() {
     let table = NoiseTable::default();
     let unequal_if_present = 1.0 - differences(&table, 1)[&-1];
     assert!(unequal_if_present > 0.75, "he would be sure about {unequal_if_present} of those who are in");
+}
+
+fn read(sql: &str) -> Result<Query, String> {
+    let asked = vigie_statement::aggregate::read(sql).map_err(|error| error.to_string())?;
+    Query::of(&asked, |relation| Some(relation.name.clone())).map_err(|refusal| refusal.to_string())
+}
+
+#[test]
+fn a_statement_is_read_answered_and_named_like_the_one_that_was_asked() {
+    let sql = "SELECT count(*), u.country AS land, avg(u.age) FROM users u \
+               WHERE u.age >= 18 AND u.country IN ('IE', 'NO', $1) AND NOT u.sick GROUP BY u.country ORDER BY 1 DESC LIMIT 5";
+    let query = read(sql).expect("it may be asked");
+    assert_eq!(query.filtered, ["u.age", "u.country", "u.sick"].map(column));
+    let plan = plan(&query);
+    let names: Vec<_> = plan.outputs().iter().map(|output| (output.name.as_str(), output.of)).collect();
+    let expected = [
+        ("count", OutputType::Bigint),
+        ("land", OutputType::AsServed(0)),
+        ("avg", OutputType::Numeric),
+        ("obs_flag", OutputType::Text),
+    ];
+    assert_eq!(names, expected);
+    let literal = sql.replace("$1", "'DE'");
+    let answer = answer(sample(), &read(&literal).expect("it may be asked"));
+    assert_eq!(answer.len(), 3);
+    assert!(answer.iter().all(|row| (number(row[0].as_ref()) - 2_500.0).abs() < 60.0), "{answer:?}");
+    assert!(answer.is_sorted_by(|one, other| number(one[0].as_ref()) >= number(other[0].as_ref())));
+}
+
+#[test]
+fn what_a_statement_names_is_found_or_refused() {
+    let check = |sql: &str, expected: &str| {
+        let said = match read(sql) {
+            Ok(query) => {
+                let dimensions = query.dimensions.iter().flat_map(|dimension| &dimension.columns);
+                let names = dimensions.chain(&query.filtered).chain(&query.joined);
+                names.map(|name| format!("{}.{}", name.relation, name.column)).collect::<Vec<_>>().join(" ")
+            }
+            Err(said) => said.trim_start_matches("denied: ").to_owned(),
+        };
+        assert_eq!(said, expected, "{sql}");
+    };
+    let of_users = |condition: &str| format!("SELECT count(*) FROM users u WHERE {condition}");
+    check("SELECT count(*) FROM users", "");
+    check("SELECT country, count(*) FROM users GROUP BY 1", "users.country");
+    check("SELECT count(*) FROM users u JOIN events e ON u.id = e.person AND e.kind = u.country", "u.id e.person e.kind u.country");
+    check("SELECT count(*) FROM users JOIN events ON id = person", "`id` names no relation of the statement, or more than one");
+    check("SELECT date_trunc('month', u.at), count(*) FROM users u GROUP BY 1", "u.at");
+    check("SELECT date_trunc('month', u.at)::date, count(*) FROM users u GROUP BY 1", "u.at");
+    check("SELECT extract(year FROM u.at), count(*) FROM users u GROUP BY 1", "u.at");
+    check("SELECT width_bucket(u.age, 0, 100, 10), count(*) FROM users u GROUP BY 1", "u.age");
+    check("SELECT floor(u.age / 10), count(*) FROM users u GROUP BY 1", "u.age");
+    check(&of_users("u.at > current_date - 30"), "u.at");
+    check(&of_users("u.at >= '2026-01-01'::date AND u.age > -5"), "u.at u.age");
+    check(&of_users("u.name LIKE 'a''b%' OR u.name ^@ E'x\\'y'"), "u.name u.name");
+    check(&of_users("u.\"od\"\"d\" IS NOT NULL AND u.age BETWEEN 1 AND 2"), "u.od\"d u.age");
+    check(&of_users("u.age = ANY ('{1,2}'::int[]) AND u.sick IS TRUE"), "u.age u.sick");
+    check(&of_users("public.u.age = 1"), "u.age");
+    // Each of these fails for some persons and not for others.
+    for condition in ["u.age * 100000000 > 0", "u.age / 0 = 1", "u.age / $1 = 1", "u.name::int = 1", "u.age + 1 = 2", "(u.age)::smallint = 1"] {
+        let said = read(&of_users(condition)).expect_err(condition);
+        assert!(said.contains("may fail for some persons"), "{condition}: {said}");
+    }
+    let said = read("SELECT sum(u.spend * 2) FROM users u").expect_err("no column");
+    assert!(said.contains("is no column"), "{said}");
+    let said = read("SELECT sum(u.spend::numeric) FROM users u").expect_err("no column");
+    assert!(said.contains("is no column"), "{said}");
+    assert!(read("SELECT count(*) FROM users u JOIN events e USING (id)").is_err());
+    assert!(read("SELECT variance(u.age) FROM users u").is_err());
+    assert!(read("SELECT country, count(*) FROM users GROUP BY 1 ORDER BY 1 NULLS FIRST").is_err());
+}
+
+proptest! {
+    #[test]
+    fn no_piece_of_sql_makes_the_reader_panic(text in "[a-z0-9 .,:'\"()\\[\\]$E\\\\/=<>é-]{0,40}") {
+        let asked = vigie_statement::aggregate::AggregateQuery {
+            outputs: vec![],
+            dimensions: vec![vigie_statement::aggregate::Dimension { expression: text.clone(), name: None }],
+            measures: vec![],
+            from: text.clone(),
+            condition: Some(text),
+            relations: vec![],
+            order_by: vec![],
+            limit: None,
+            n_parameters: 0,
+        };
+        let _ = Query::of(&asked, |relation| Some(relation.name.clone()));
+    }
 }
