@@ -1,3 +1,37 @@
-//! A PostgreSQL wire proxy: decides who asks, from where and for what, lets the server enforce it, and accounts for every row before it leaves.
+//! A PostgreSQL wire proxy: decides who asks, from where and for what, lets the server enforce it, and accounts for every
+//! row before it leaves.
+//!
+//! Each client gets a connection of its own to the server, logged in as the role of its context: a purpose, a zone, and
+//! what was approved. That role can read nothing that the policy does not permit, so a mistake here shows no more than the
+//! context may see. What is done here is what the server cannot do: say whose rows left, hold back people who refused a
+//! moment ago, replace ids by pseudonyms, protect figures, keep values out of errors, and log it all before it leaves.
+//!
+//! Out of scope: what is permitted (`policy`), what SQL means (`statement`), what a ledger is (`ledger`).
+//!
+//! In reading order: [`config`]; [`wire`], [`scram`], [`tls`], [`login`] (the protocol, both ways); [`subject`], [`stop`],
+//! [`pseudonym`], [`scrub`], [`shape`], [`view`], [`copy`], [`aggregate`] (what is done to rows); [`treat`] and [`session`]
+//! (statements, and the state of a client); [`pool`], [`control`], [`metrics`].
+
+pub mod config;
+
+pub mod wire;
+
+pub mod scram;
+pub mod tls;
+
+pub mod login;
 
 pub mod aggregate;
+pub mod copy;
+pub mod pseudonym;
+pub mod scrub;
+pub mod shape;
+pub mod stop;
+pub mod subject;
+pub mod view;
+
+pub mod session;
+pub mod treat;
+
+pub mod metrics;
+pub mod pool;

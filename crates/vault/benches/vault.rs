@@ -1,0 +1,2 @@
+//! What a row costs.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Vaults that are filled, broken, and opened again.
