@@ -66,6 +66,8 @@ pub struct Shape {
     pub visible: usize,
     /// How many come from the server.
     pub total: usize,
+    /// What the columns are called.
+    pub names: Vec<Vec<u8>>,
     /// Where the subject of each relation is.
     pub subjects: Vec<usize>,
     /// Which columns the client gets as pseudonyms, in ascending order.
@@ -87,18 +89,24 @@ impl Shape {
     /// [`Mismatch`]; nothing may leave then.
     pub fn of(attested: &RowDescription<'_>, expected: &Expected, origins: &Origins) -> Result<Self, Mismatch> {
         let total = attested.len();
+        let names = attested.fields().map(|field| field.name.to_vec()).collect();
         match expected {
             Expected::Nobody => {
                 for field in attested.fields() {
                     let of_nobody = field.table < FIRST_OF_OURS
                         || origins.get(&field.table).is_some_and(|origin| origin.subject.is_none());
                     if !of_nobody {
-                        return Err(Mismatch(format!("column {} of relation {} is about people", field.column, field.table)));
+                        return Err(Mismatch(format!(
+                            "column {} of relation {} is about people",
+                            field.column, field.table
+                        )));
                     }
                 }
-                Ok(Self { visible: total, total, ..Self::default() })
+                Ok(Self { visible: total, total, names, ..Self::default() })
             }
-            Expected::People { instances, appended } => Self::of_people(attested, instances, *appended, origins),
+            Expected::People { instances, appended } => {
+                Ok(Self { names, ..Self::of_people(attested, instances, *appended, origins)? })
+            }
         }
     }
 

@@ -17,7 +17,9 @@ use crate::{
     stop::StopSet,
     subject::{Canonical, Format},
     view::View,
-    wire::{self, Backend, Frame, Malformed, Named, Notice, Replaced, Report, RowDescription, Severity, TransactionStatus},
+    wire::{
+        self, Backend, Frame, Malformed, Named, Notice, Replaced, Report, RowDescription, Severity, TransactionStatus,
+    },
 };
 use bytes::BytesMut;
 use std::{
@@ -294,13 +296,28 @@ enum Expect {
     /// A statement of the simple protocol.
     Simple(Box<Run>),
     /// The end of a `Query`, or of a sequence that `Sync` ends.
-    Ready { sync: bool, own: bool },
+    Ready {
+        sync: bool,
+        own: bool,
+    },
     /// A statement that the gateway sent for itself.
     Own,
-    Parse { name: String, before: Option<Arc<Prepared>>, prepared: Arc<Prepared> },
+    Parse {
+        name: String,
+        before: Option<Arc<Prepared>>,
+        prepared: Arc<Prepared>,
+    },
     Bind,
-    Describe { prepared: Arc<Prepared>, formats: Arc<[i16]>, statement: bool, own: bool },
-    Execute { run: Box<Run>, portal: String },
+    Describe {
+        prepared: Arc<Prepared>,
+        formats: Arc<[i16]>,
+        statement: bool,
+        own: bool,
+    },
+    Execute {
+        run: Box<Run>,
+        portal: String,
+    },
     Close,
     /// Something that fails, and whose error is replaced.
     Refused(Box<Refusal>),
@@ -347,6 +364,15 @@ impl Forward {
 }
 
 impl Run {
+    /// Begins the answer of an `Execute`: what the client was told by `Describe` need not be said again.
+    fn begin(&mut self, out: &mut BytesMut) {
+        self.running = true;
+        self.at = out.len();
+        if let (Some(copy), Some(shape)) = (&self.output.copy, &self.shape) {
+            begin_copy(shape, copy, out);
+        }
+    }
+
     /// Ends a part of a result: it is logged, then it leaves. `end` is where its bytes end.
     fn part(&mut self, end: usize, guards: &mut Vec<Guard>, metrics: &Metrics) {
         let subjects = std::mem::take(&mut self.subjects);
@@ -551,7 +577,7 @@ impl Engine {
                 (self.make_prepared(Output::nobody(), Effect::None, Some(refusal)), FAILS.to_owned())
             }
         };
-        wire::put_parse(&name, &sql, message.types.into_iter(), &mut self.to_server);
+        wire::put_parse(&name, &sql, message.types.iter(), &mut self.to_server);
         // Until the server has said otherwise, what follows in the pipeline means this one.
         let before = self.prepared.insert(name.clone(), prepared.clone());
         self.expected.push_back(Expect::Parse { name: name.clone(), before, prepared: prepared.clone() });
@@ -586,12 +612,13 @@ impl Engine {
         let Some(prepared) = self.known(message.statement) else {
             return self.refuse_extended(Self::unknown("prepared statement", message.statement, "26000"));
         };
-        let formats: Arc<[i16]> = message.result_formats.into_iter().collect();
+        let formats: Arc<[i16]> = message.result_formats.iter().collect();
         let n_appended = match &prepared.output.expected {
             Expected::People { instances, appended: true } => instances.len(),
             _ => 0,
         };
-        if prepared.output.cells.is_some() && !formats.is_empty() {
+        let as_text = prepared.output.cells.is_some() || prepared.output.copy.is_some();
+        if as_text && !formats.is_empty() {
             // Figures are made safe as text, and written as the client asked for afterwards.
             let tail = formats.len() * 2 + 2;
             let mut text = bytes[..bytes.len() - tail].to_vec();
@@ -784,7 +811,7 @@ impl Engine {
                 if let Some(cells) = &run.output.cells {
                     cells.describe(&attested, &[], &mut self.to_client).map_err(Fatal::Server)?;
                 } else if let Some(copy) = &run.output.copy {
-                    begin_copy(&attested, &shape, copy, &mut self.to_client);
+                    begin_copy(&shape, copy, &mut self.to_client);
                 } else {
                     attested.strip_last(shape.total - shape.visible).put(&mut self.to_client);
                 }
@@ -797,9 +824,13 @@ impl Engine {
                 };
                 let shape = Shape::of(&attested, &prepared.output.expected, &self.view.origins)?;
                 if !own {
-                    match &prepared.output.cells {
-                        Some(cells) => cells.describe(&attested, &formats, &mut self.to_client).map_err(Fatal::Server)?,
-                        None => attested.strip_last(shape.total - shape.visible).put(&mut self.to_client),
+                    match &prepared.output {
+                        // COPY returns no rows.
+                        Output { copy: Some(_), .. } => wire::put_empty(b'n', &mut self.to_client),
+                        Output { cells: Some(cells), .. } => {
+                            cells.describe(&attested, &formats, &mut self.to_client).map_err(Fatal::Server)?;
+                        }
+                        _ => attested.strip_last(shape.total - shape.visible).put(&mut self.to_client),
                     }
                 }
                 let _ = prepared.shape.set(Arc::new(shape));
@@ -830,8 +861,7 @@ impl Engine {
             return Err(Fatal::Server(format!("a row of {} columns, {} were described", row.len(), shape.total)));
         }
         if !run.running {
-            run.running = true;
-            run.at = self.to_client.len();
+            run.begin(&mut self.to_client);
         }
         if self.view.max_rows > 0 && run.rows >= self.view.max_rows {
             run.too_many = true;
@@ -868,9 +898,8 @@ impl Engine {
                 let value = row.column(*at).expect("the row is as long as its shape");
                 let (Some(value), Some(room)) = (value, rooms.next()) else { continue };
                 let format = format_of(&run.formats, *at)?;
-                let subject = room
-                    .read(kind, format, value)
-                    .ok_or_else(|| Fatal::Server("an id that is none".to_owned()))?;
+                let subject =
+                    room.read(kind, format, value).ok_or_else(|| Fatal::Server("an id that is none".to_owned()))?;
                 held_back |= stopped.stops(subject, bit, run.since);
                 if seen[..n_seen].contains(&subject) {
                     continue;
@@ -965,7 +994,7 @@ impl Engine {
             other => return Err(out_of_turn("CommandComplete", other.as_ref())),
         };
         if !run.running {
-            run.at = self.to_client.len();
+            run.begin(&mut self.to_client);
         }
         if let Some(cells) = run.output.cells.clone() {
             run.rows = cells.write(&run.cells, &run.formats, &mut self.to_client).map_err(Fatal::Server)?;
@@ -974,7 +1003,8 @@ impl Engine {
         metrics.permitted.one();
         if run.too_many {
             // Rows were held back, so this is no answer: it ends as an error, like a limit of the server's.
-            let message = format!("the statement returns more than {} rows, which is the most allowed", self.view.max_rows);
+            let message =
+                format!("the statement returns more than {} rows, which is the most allowed", self.view.max_rows);
             let hint = Some("narrow it down, or ask for a transfer");
             let report = Report { severity: Severity::Fatal, code: "54000", message: &message, detail: None, hint };
             wire::put_report(&report, &mut self.to_client);
@@ -1122,12 +1152,11 @@ fn format_of(formats: &[i16], at: usize) -> Result<Format, Fatal> {
     Format::of_code(code).ok_or_else(|| Fatal::Server("a format that is neither text nor binary".to_owned()))
 }
 
-fn begin_copy(attested: &RowDescription<'_>, shape: &Shape, copy: &CopyOut, out: &mut BytesMut) {
+fn begin_copy(shape: &Shape, copy: &CopyOut, out: &mut BytesMut) {
     wire::put_copy_out_response(0, shape.visible as u16, out);
     if copy.header {
         let mut line = Vec::new();
-        let names: Vec<Option<&[u8]>> = attested.fields().take(shape.visible).map(|field| Some(field.name)).collect();
-        copy.format.push_row(names.into_iter(), &mut line);
+        copy.format.push_row(shape.names.iter().take(shape.visible).map(|name| Some(name.as_slice())), &mut line);
         wire::put_copy_data(&line, out);
     }
 }

@@ -1,0 +1,3 @@
+//! A client's session.
+
+pub mod engine;
