@@ -44,7 +44,7 @@ pub mod worker;
 pub use aggregate::{AggregateQuery, NotAggregate};
 pub use edit::{Appended, Edit};
 pub use read::read;
-pub use reading::{MAX_STATEMENT_BYTES, Read, Reading, Relation, Statement, Unreadable, Write};
+pub use reading::{MAX_STATEMENT_BYTES, Place, Read, Reading, Relation, Statement, Unreadable, Write};
 pub use skeleton::{Skeleton, skeleton};
 
 #[cfg(test)]
