@@ -85,6 +85,30 @@ pub fn apply(database: &str, compiled: &Compiled) {
     PostgresServer::shared().run_sql(database, &sql);
 }
 
+/// Runs statements one after the other in one session of a role, and returns what came of each.
+pub fn each_as_role(database: &str, role: &RoleName, statements: &[String]) -> Vec<Outcome> {
+    let mut script = String::from("\\set ON_ERROR_STOP 0\n");
+    for statement in statements {
+        // The marks say where a statement's rows end, and whether it failed.
+        script.push_str(&format!("{statement};\n\\echo @@:ERROR @@ :LAST_ERROR_MESSAGE\n"));
+    }
+    let Outcome::Rows(printed) = as_role(database, role, &script) else { panic!("psql failed as a whole") };
+    let (mut outcomes, mut rows) = (Vec::new(), String::new());
+    for line in printed.lines() {
+        if let Some(mark) = line.strip_prefix("@@true @@ ") {
+            outcomes.push(Outcome::Refused(mark.to_owned()));
+            rows.clear();
+        } else if line.starts_with("@@false @@") {
+            outcomes.push(Outcome::Rows(std::mem::take(&mut rows)));
+        } else {
+            rows.push_str(line);
+            rows.push('\n');
+        }
+    }
+    assert_eq!(outcomes.len(), statements.len(), "each statement left its mark: {printed}");
+    outcomes
+}
+
 /// Runs SQL in a session of a role.
 pub fn as_role(database: &str, role: &RoleName, sql: &str) -> Outcome {
     let server = PostgresServer::shared();
