@@ -236,8 +236,8 @@ impl Config {
     ///
     /// [`ConfigError`].
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let text = fs::read_to_string(path)
-            .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+        let text =
+            fs::read_to_string(path).map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
         let folder = path.parent().unwrap_or_else(|| Path::new(""));
         Self::parse(&text, folder).map_err(|why| ConfigError::Wrong { path: path.to_owned(), why })
     }
@@ -248,8 +248,12 @@ impl Config {
             return Err(format!("it has schema `{}`, this program reads `gateway/1`", config.schema));
         }
         match (&config.ledger.folder, &config.ledger.url) {
-            (Some(_), Some(_)) => return Err("`ledger` has both a `folder` and a `url`; one of them is right".to_owned()),
-            (None, None) => return Err("`ledger` needs a `folder` or a `url`: nothing is read that is not logged".to_owned()),
+            (Some(_), Some(_)) => {
+                return Err("`ledger` has both a `folder` and a `url`; one of them is right".to_owned());
+            }
+            (None, None) => {
+                return Err("`ledger` needs a `folder` or a `url`: nothing is read that is not logged".to_owned());
+            }
             _ => {}
         }
         if config.tls.is_none() && !config.listen.ip().is_loopback() {
@@ -258,7 +262,10 @@ impl Config {
         let is_local = config.server.host.starts_with('/')
             || ["localhost", "127.0.0.1", "::1"].contains(&config.server.host.as_str());
         if config.server.ca.is_none() && !is_local {
-            return Err(format!("`server.host` is `{}`, which is elsewhere, and there is no `server.ca`", config.server.host));
+            return Err(format!(
+                "`server.host` is `{}`, which is elsewhere, and there is no `server.ca`",
+                config.server.host
+            ));
         }
         if !["deny", "allow"].contains(&config.people.unknown_network.as_str()) {
             return Err(format!(

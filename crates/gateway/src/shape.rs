@@ -93,7 +93,10 @@ impl Shape {
                     let of_nobody = field.table < FIRST_OF_OURS
                         || origins.get(&field.table).is_some_and(|origin| origin.subject.is_none());
                     if !of_nobody {
-                        return Err(Mismatch(format!("column {} of relation {} is about people", field.column, field.table)));
+                        return Err(Mismatch(format!(
+                            "column {} of relation {} is about people",
+                            field.column, field.table
+                        )));
                     }
                 }
                 Ok(Self { visible: total, total, ..Self::default() })
