@@ -144,3 +144,22 @@ fn networks_are_read_from_the_configuration() {
     let wrong = toml::from_str::<Network>("cidr = \"192.0.2.0/99\"\ncountry = \"IE\"").unwrap_err();
     assert!(wrong.to_string().contains("is not a network such as"), "{wrong}");
 }
+
+#[test]
+fn a_token_that_contradicts_the_record_is_refused() {
+    let provider = token::tests::Provider::new();
+    let now = jiff::Timestamp::from_second(1_798_761_600).unwrap();
+    let by_token = |country: &str, entity: &str, extra: &str| {
+        let text = record(extra).replace("\"IE\"", &format!("\"{country}\"")).replace("Platform Ireland Ltd", entity);
+        let tokens = token::Tokens::new(provider.settings()).unwrap();
+        let identities = Identities::new(People::parse(&text).unwrap(), Some(tokens), [7; 32]);
+        identities.by_token("ada", &provider.token(&token::tests::claims("ada", now.as_second())), now)
+    };
+    let listed = by_token("IE", "Platform Ireland Ltd", "addresses = [\"192.0.2.0/24\"]").unwrap();
+    assert_eq!(listed.addresses.len(), 1, "the record's networks tighten the token");
+    assert_eq!(listed.display, "Ada Example");
+    let elsewhere = by_token("CN", "Platform Ireland Ltd", "");
+    assert!(matches!(elsewhere, Err(IdentityError::Disagree { what: "country", .. })));
+    let employer = by_token("IE", "Platform Norge AS", "");
+    assert!(matches!(employer, Err(IdentityError::Disagree { what: "legal entity", .. })));
+}

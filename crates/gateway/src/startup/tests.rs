@@ -2,7 +2,13 @@
 
 use super::*;
 use crate::{
-    identity::People,
+    identity::{
+        People,
+        token::{
+            Tokens,
+            tests::{Provider, claims},
+        },
+    },
     place::{Network, UnknownNetwork},
     scram::{
         self,
@@ -71,11 +77,10 @@ enum Tls {
 
 impl Gate {
     async fn open(tls: Tls) -> Self {
-        let limit = Duration::from_secs(20);
-        Self::open_with(tls, limit).await
+        Self::open_for(tls, Identities::new(people(), None, [7; 32])).await
     }
 
-    async fn open_with(tls: Tls, limit: Duration) -> Self {
+    async fn open_for(tls: Tls, identities: Identities) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let authority = Authority::new("Vigie's tests");
         let (certificate, key) = authority.issue(&["localhost"], "localhost");
@@ -94,9 +99,9 @@ impl Gate {
         let door = Door {
             tls: if matches!(tls, Tls::None) { None } else { Some(Arc::new(Reloadable::load(files).unwrap())) },
             plain_text: if matches!(tls, Tls::Demanded) { PlainText::Refused } else { PlainText::Allowed },
-            identities: Arc::new(Identities::new(people(), None, [7; 32])),
+            identities: Arc::new(identities),
             networks: Arc::new(Networks { networks: vec![loopback], unknown: UnknownNetwork::Deny }),
-            limit,
+            limit: Duration::from_secs(20),
         };
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -320,6 +325,30 @@ async fn a_certificate_logs_in_whom_it_names() {
     }
     answered(&gate.psql("ada", &[("PGSSLMODE", "verify-full")]).await);
     assert_eq!(gate.arrival().await.unwrap(), "ada ScramBound", "certificates are optional here");
+}
+
+#[tokio::test]
+async fn a_token_is_the_password_over_tls_only() {
+    let provider = Provider::new();
+    let tokens = Tokens::new(provider.settings()).unwrap();
+    let mut gate = Gate::open_for(Tls::Optional, Identities::new(people(), Some(tokens), [7; 32])).await;
+    let token = |id: &str| provider.token(&claims(id, jiff::Timestamp::now().as_second()));
+    let (cy, eve) = (token("cy"), token("eve"));
+
+    answered(&gate.psql("cy", &[("PGPASSWORD", cy.as_str())]).await);
+    assert_eq!(gate.arrival().await.unwrap(), "cy Token");
+    answered(&gate.psql("ada", &[]).await);
+    assert_eq!(gate.arrival().await.unwrap(), "ada ScramBound", "who has a password is asked for it");
+
+    let output = gate.psql("cy", &[("PGPASSWORD", eve.as_str())]).await;
+    assert!(told(&output).contains("logging in as `cy` failed"), "{}", told(&output));
+    let refused = gate.arrival().await.unwrap_err();
+    let StartupError::Identity { source, .. } = refused else { panic!("{refused}") };
+    assert!(matches!(source, IdentityError::SomeoneElse { .. }), "{source}");
+
+    let output = gate.psql("cy", &[("PGPASSWORD", cy.as_str()), ("PGSSLMODE", "disable")]).await;
+    assert!(told(&output).contains("logging in as `cy` failed"), "{}", told(&output));
+    assert!(matches!(gate.arrival().await, Err(StartupError::Scram { .. })), "no token is asked for in plain text");
 }
 
 #[tokio::test]
