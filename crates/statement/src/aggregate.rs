@@ -31,6 +31,7 @@ use pg_query::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    edit,
     read::parse,
     reading::{Place, Relation, Unreadable},
     walk::{Walk, integer, is_plain_prefix, text},
@@ -47,7 +48,7 @@ pub struct AggregateQuery {
     pub measures: Vec<Measure>,
     /// What stands after `FROM`.
     pub from: String,
-    /// What stands after `WHERE`.
+    /// What stands after `WHERE`, in parentheses.
     pub condition: Option<String>,
     /// The relations of `from`; all of them have [`Place::From`].
     pub relations: Vec<Relation>,
@@ -243,6 +244,9 @@ impl AggregateQuery {
         }
         let mut grouped = vec![false; self.dimensions.len()];
         for group in groups {
+            if matches!(group.node, Some(NodeEnum::GroupingSet(_))) {
+                return refused("ROLLUP, CUBE and GROUPING SETS are not part of it", "ask for each level on its own");
+            }
             let output = self.output_of(group, targets)?;
             let Some(AggregateOutput::Dimension(index)) = output.map(|it| self.outputs[it]) else {
                 return refused("GROUP BY names what does not come out", "write each dimension in the select list, and only there a measure");
@@ -601,7 +605,7 @@ fn print_value(value: &Node) -> Result<String> {
 
 fn print_condition(condition: &Node) -> Result<String> {
     let query = SelectStmt { where_clause: Some(Box::new(condition.clone())), ..SelectStmt::default() };
-    print(query, "SELECT WHERE ")
+    Ok(format!("({})", print(query, "SELECT WHERE ")?))
 }
 
 fn print_any(value: &Node) -> Result<String> {
@@ -617,7 +621,9 @@ fn print(mut query: SelectStmt, head: &str) -> Result<String> {
     let tree = ParseResult { version: 0, stmts: vec![RawStmt { stmt: Some(Box::new(statement)), ..RawStmt::default() }] };
     let printed = pg_query::deparse(&tree, pg_query::DeparseOptions::default())
         .map_err(|error| Unreadable::Syntax { message: error.to_string() })?;
-    match printed.strip_prefix(head) {
+    // Printing is believed only as far as reading it again gives what was printed.
+    let is_same = edit::without_places(&tree) == edit::without_places(&parse(&printed)?);
+    match printed.strip_prefix(head).filter(|_| is_same) {
         Some(rest) => Ok(rest.to_owned()),
         None => Err(Unreadable::Unknown { construct: "what PostgreSQL's printer does not print".to_owned() }.into()),
     }

@@ -124,8 +124,6 @@ fn expression(depth: u32) -> BoxedStrategy<Sql> {
         query(depth - 1, from(0), true).prop_map(Sql::in_parentheses).boxed(),
         query(depth - 1, from(0), true).prop_map(|it| Sql::joined([Sql::text("EXISTS "), it.in_parentheses()])).boxed(),
     ])
-    // `IN` takes parentheses, which not every expression has.
-    .prop_map(|it| it)
     .boxed()
 }
 
@@ -140,7 +138,7 @@ fn from(depth: u32) -> BoxedStrategy<Sql> {
         3 => table,
         2 => (inner(), inner()).prop_map(|(left, right)| Sql::joined([left, Sql::text(" LEFT JOIN "), right, Sql::text(" USING (id) ")])),
         1 => query(depth - 1, inner(), true).prop_map(|it| Sql::joined([it.in_parentheses(), Sql::text(" AS sub")])),
-        1 => inner().prop_map(|it| Sql::joined([Sql::text("generate_series(1, 2) g, "), it])),
+        1 => inner().prop_map(|it| Sql::joined([Sql::text("generate_series(1, 2) g CROSS JOIN "), it])),
     ]
     .boxed()
 }

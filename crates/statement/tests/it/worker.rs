@@ -19,7 +19,7 @@ fn pool(n: usize) -> Pool {
     Pool::new(Command::new(env!("CARGO_BIN_EXE_vigie-statement-reader")), n).expect("the readers start")
 }
 
-/// A reader that does something else, in the shell's words.
+/// A reader that does something else, in the shell's words. The shell itself holds the output open while `cat` reads.
 fn strange_pool(script: &str) -> Pool {
     let mut command = Command::new("/bin/sh");
     command.args(["-c", script]);
@@ -79,15 +79,15 @@ fn a_reader_that_dies_costs_one_statement() {
 
 #[test]
 fn a_reader_that_answers_nonsense_is_not_believed() {
-    let pool = strange_pool("printf '\\000\\000\\000\\002{}'; cat >/dev/null");
+    let pool = strange_pool("printf '\\000\\000\\000\\002{}'; cat >/dev/null; :");
     assert_eq!(pool.read("SELECT 1"), Err(Unreadable::Crashed));
-    let pool = strange_pool("printf '\\377\\377\\377\\377'; cat >/dev/null");
+    let pool = strange_pool("printf '\\377\\377\\377\\377'; cat >/dev/null; :");
     assert_eq!(pool.read("SELECT 1"), Err(Unreadable::Crashed));
 }
 
 #[test]
 fn a_reader_that_hangs_is_ended_in_time() {
-    let pool = strange_pool("exec cat >/dev/null");
+    let pool = strange_pool("cat >/dev/null; :");
     let start = Instant::now();
     assert_eq!(pool.read("SELECT 1"), Err(Unreadable::Crashed));
     let took = start.elapsed();
@@ -96,7 +96,7 @@ fn a_reader_that_hangs_is_ended_in_time() {
 
 #[test]
 fn dropping_a_pool_ends_its_readers_even_at_work() {
-    let pool = Arc::new(strange_pool("exec cat >/dev/null"));
+    let pool = Arc::new(strange_pool("cat >/dev/null; :"));
     let start = Instant::now();
     let n_answers = Arc::new(AtomicUsize::new(0));
     for _ in 0..3 {
@@ -119,7 +119,7 @@ fn a_command_that_cannot_be_started_is_an_error() {
 #[test]
 fn a_reader_starts_with_an_empty_environment() {
     assert!(std::env::var_os("CARGO_MANIFEST_DIR").is_some(), "this process has one");
-    let pool = strange_pool("[ -z \"$CARGO_MANIFEST_DIR\" ] && printf '\\000\\000\\000\\016{\"Err\":\"Busy\"}'; cat >/dev/null");
+    let pool = strange_pool("[ -z \"$CARGO_MANIFEST_DIR\" ] && printf '\\000\\000\\000\\016{\"Err\":\"Busy\"}'; cat >/dev/null; :");
     assert_eq!(pool.read("SELECT 1"), Err(Unreadable::Busy));
 }
 
