@@ -43,17 +43,18 @@ pub fn read(sql: &str) -> Result<Reading, Unreadable> {
     Ok(reading)
 }
 
-/// How many comments may begin in a text and not end. More than none is wrong, but strings may hold what looks like one.
-const MAX_OPEN_COMMENTS: usize = 64;
+/// How deep comments may stand within one another: over thousands the scanner takes seconds.
+const MAX_COMMENT_DEPTH: usize = 64;
+
+/// How much of the parser's words is kept, in bytes: they may quote all of the statement.
+const MAX_MESSAGE_BYTES: usize = 200;
 
 /// Returns the tree of a text, after its bounds were checked.
 pub(crate) fn parse(sql: &str) -> Result<pg_query::protobuf::ParseResult, Unreadable> {
     if sql.len() > MAX_STATEMENT_BYTES {
         return Err(Unreadable::TooLong { n_bytes: sql.len() as u64 });
     }
-    // The scanner takes seconds over thousands of comments that begin within one another.
-    let n_open = sql.matches("/*").count().saturating_sub(sql.matches("*/").count());
-    if n_open > MAX_OPEN_COMMENTS {
+    if comment_depth(sql) > MAX_COMMENT_DEPTH {
         return Err(Unreadable::TooDeep);
     }
     match pg_query::parse(sql, 0) {
@@ -61,9 +62,33 @@ pub(crate) fn parse(sql: &str) -> Result<pg_query::protobuf::ParseResult, Unread
         // The tree is decoded to a depth of 100; nothing else is ever wrong with what the parser encoded.
         Err(pg_query::Error::Decode(_)) => Err(Unreadable::TooDeep),
         Err(pg_query::Error::Parse(message)) if message.contains("stack depth") => Err(Unreadable::TooDeep),
-        Err(pg_query::Error::Parse(message)) => Err(Unreadable::Syntax { message }),
+        Err(pg_query::Error::Parse(mut message)) => {
+            message.truncate(message.floor_char_boundary(MAX_MESSAGE_BYTES));
+            Err(Unreadable::Syntax { message })
+        }
         Err(other) => Err(Unreadable::Syntax { message: other.to_string() }),
     }
+}
+
+/// Returns how deep comments stand within one another, or look as if they did, in strings for instance.
+fn comment_depth(sql: &str) -> usize {
+    let (mut depth, mut deepest) = (0_usize, 0);
+    let mut bytes = sql.as_bytes();
+    while let [first, rest @ ..] = bytes {
+        match (first, rest.first()) {
+            (b'/', Some(b'*')) => {
+                depth += 1;
+                deepest = deepest.max(depth);
+                bytes = &rest[1..];
+            }
+            (b'*', Some(b'/')) => {
+                depth = depth.saturating_sub(1);
+                bytes = &rest[1..];
+            }
+            _ => bytes = rest,
+        }
+    }
+    deepest
 }
 
 /// A statement in its text.

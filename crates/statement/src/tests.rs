@@ -401,6 +401,11 @@ fn long_and_deep_texts_are_unreadable_rather_than_fatal() {
     assert_eq!(read(&long), Err(Unreadable::TooLong { n_bytes: 7 + MAX_STATEMENT_BYTES as u64 }));
     assert_eq!(read(&format!("SELECT 1{}", "+1".repeat(30_000))), Err(Unreadable::TooDeep));
     assert_eq!(read(&format!("SELECT 1 {}", "/*".repeat(30_000))), Err(Unreadable::TooDeep));
+    assert!(read(&"SELECT /* x */ 1;".repeat(200)).is_ok());
+    let Err(Unreadable::Syntax { message }) = read(&format!("SELECT '{}", "é".repeat(10_000))) else {
+        panic!("it is open")
+    };
+    assert!(message.len() <= 200, "{message}");
     assert!(read(&format!("SELECT 1{}", "+1".repeat(40))).is_ok());
     assert!(read(&format!("SELECT 1 WHERE true{}", " AND true".repeat(5_000))).is_ok());
     assert!(read(&format!("SELECT {}1{}", "(".repeat(2_000), ")".repeat(2_000))).is_ok());

@@ -63,8 +63,8 @@ fn questions_of_statistics_are_taken_apart_and_rebuilt() {
     check(
         "SELECT extract(year FROM born), sum(spent / 100) FROM users JOIN visits USING (id) WHERE NOT (a IS NULL OR b BETWEEN 1 \
          AND 2) AND name LIKE 'A%' GROUP BY extract(year FROM born) ORDER BY extract(year FROM born)",
-        "SELECT (extract (year FROM born)), sum((spent / 100)) FROM users JOIN visits USING (id) WHERE (NOT (a IS NULL OR b \
-         BETWEEN 1 AND 2) AND name LIKE 'A%') GROUP BY (extract (year FROM born)) ORDER BY 1",
+        "SELECT (extract ('year' FROM born)), sum((spent / 100)) FROM users JOIN visits USING (id) WHERE (NOT (a IS NULL OR b \
+         BETWEEN 1 AND 2) AND name LIKE 'A%') GROUP BY (extract ('year' FROM born)) ORDER BY 1",
     );
     check(
         "SELECT age / 10 * 10, count(*) FROM users GROUP BY age / 10 * 10",
