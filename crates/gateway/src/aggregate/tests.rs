@@ -160,6 +160,12 @@ fn the_table_of_noise_is_what_it_says() {
     assert!(
         NoiseTable::new(7.0, 4).is_err() && NoiseTable::new(0.0, 4).is_err() && NoiseTable::new(f64::NAN, 4).is_err()
     );
+    for minimum in 3..40 {
+        let fits = rules().protected_by(minimum, NoiseTable::for_minimum(minimum), 50);
+        assert!(fits.is_ok_and(|rules| rules.noise().variance() > 0.4), "{minimum}");
+    }
+    assert_eq!(NoiseTable::for_minimum(10), NoiseTable::default());
+    assert_eq!((NoiseTable::none().variance(), NoiseTable::none().bound()), (0.0, 0));
     assert!(NoiseTable::new(1.0, 0).is_err() && NoiseTable::new(1.0, 101).is_err());
 }
 
@@ -645,8 +651,14 @@ fn what_a_statement_names_is_found_or_refused() {
     let of_users = |condition: &str| format!("SELECT count(*) FROM users u WHERE {condition}");
     check("SELECT count(*) FROM users", "");
     check("SELECT country, count(*) FROM users GROUP BY 1", "users.country");
-    check("SELECT count(*) FROM users u JOIN events e ON u.id = e.person AND e.kind = u.country", "u.id e.person e.kind u.country");
-    check("SELECT count(*) FROM users JOIN events ON id = person", "`id` names no relation of the statement, or more than one");
+    check(
+        "SELECT count(*) FROM users u JOIN events e ON u.id = e.person AND e.kind = u.country",
+        "u.id e.person e.kind u.country",
+    );
+    check(
+        "SELECT count(*) FROM users JOIN events ON id = person",
+        "`id` names no relation of the statement, or more than one",
+    );
     check("SELECT date_trunc('month', u.at), count(*) FROM users u GROUP BY 1", "u.at");
     check("SELECT date_trunc('month', u.at)::date, count(*) FROM users u GROUP BY 1", "u.at");
     check("SELECT extract(year FROM u.at), count(*) FROM users u GROUP BY 1", "u.at");
@@ -659,7 +671,14 @@ fn what_a_statement_names_is_found_or_refused() {
     check(&of_users("u.age = ANY ('{1,2}'::int[]) AND u.sick IS TRUE"), "u.age u.sick");
     check(&of_users("public.u.age = 1"), "u.age");
     // Each of these fails for some persons and not for others.
-    for condition in ["u.age * 100000000 > 0", "u.age / 0 = 1", "u.age / $1 = 1", "u.name::int = 1", "u.age + 1 = 2", "(u.age)::smallint = 1"] {
+    for condition in [
+        "u.age * 100000000 > 0",
+        "u.age / 0 = 1",
+        "u.age / $1 = 1",
+        "u.name::int = 1",
+        "u.age + 1 = 2",
+        "(u.age)::smallint = 1",
+    ] {
         let said = read(&of_users(condition)).expect_err(condition);
         assert!(said.contains("may fail for some persons"), "{condition}: {said}");
     }
@@ -688,4 +707,33 @@ proptest! {
         };
         let _ = Query::of(&asked, |relation| Some(relation.name.clone()));
     }
+}
+
+#[test]
+fn binary_values_are_those_that_the_server_sends() {
+    let texts = [
+        "0",
+        "1",
+        "-1",
+        "9999",
+        "10000",
+        "0.5",
+        "-0.0001",
+        "123456789.000120",
+        "100000000",
+        "0.00000001",
+        "40.10",
+        "0.000",
+    ];
+    let select: Vec<String> =
+        texts.iter().map(|text| format!("SELECT encode(numeric_send('{text}'), 'hex')")).collect();
+    let statements: Vec<&str> = select.iter().map(String::as_str).collect();
+    let hex =
+        |bytes: Option<Vec<u8>>| bytes.expect("a number").iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    for (text, rows) in texts.iter().zip(served(sample(), "", &statements)) {
+        assert_eq!(rows[0][0].as_deref(), Some(hex(OutputType::Numeric.to_binary(text.as_bytes())).as_str()), "{text}");
+    }
+    assert_eq!(hex(OutputType::Bigint.to_binary(b"-2")), "fffffffffffffffe");
+    assert_eq!(OutputType::Numeric.to_binary(b"NaN"), None);
+    assert_eq!(OutputType::Bigint.to_binary(b"1.5"), None);
 }
