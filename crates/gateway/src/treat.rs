@@ -189,6 +189,7 @@ impl About<'_> {
             "vigie.purpose" => Some(AskedFor::Purpose),
             "vigie.ticket" => Some(AskedFor::Ticket),
             "vigie.reason" => Some(AskedFor::Reason),
+            "vigie.figures" => Some(AskedFor::Figures),
             _ => None,
         };
         if let Some(what) = what {
@@ -221,7 +222,9 @@ impl About<'_> {
                     "ask for a shorter time",
                 ),
             },
-            name if SETTINGS.contains(&name) => forward(Forward::plain(self.sql)),
+            name if SETTINGS.contains(&name) => {
+                forward(Forward { asked_value: value.map(str::to_owned), ..Forward::plain(self.sql) })
+            }
             "search_path" => self
                 .refuse("the search path decides what names mean", "write the schema before the name, or leave it out"),
             _ => self.refuse(
@@ -319,7 +322,7 @@ impl About<'_> {
             copy: None,
             said: Some(self.said(relations, SaidKind::Record)),
         };
-        forward(Forward { sql, output, effect: Effect::None, naming: Naming::None })
+        forward(Forward { edits, output, ..Forward::plain(sql) })
     }
 
     /// Returns the relations that hold people, each with what the server will call it.
@@ -480,7 +483,7 @@ impl About<'_> {
             copy: None,
             said: Some(self.said(vec![instance.table.to_string()], SaidKind::Record)),
         };
-        Ok(Box::new(Forward { sql, output, effect: Effect::None, naming: Naming::None }))
+        Ok(Box::new(Forward { output, ..Forward::plain(sql) }))
     }
 }
 

@@ -24,6 +24,9 @@ pub mod rights;
 pub mod catalog;
 pub mod sql;
 
+pub mod drift;
+pub mod lint;
+
 pub use compiled::{CompileError, CompileErrors, Compiled, Condition, Conditions, Context, compile};
 pub use decide::{Asker, Decision};
 pub use map::DataMap;

@@ -156,6 +156,17 @@ fn in_full(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// Closes the inbox at its end.
+struct Closing<'inbox>(&'inbox Inbox);
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        self.0.close();
+        // Whoever waits is told so by the end of the channel.
+        drop(std::mem::take(&mut lock(&self.0.state).jobs));
+    }
+}
+
 /// Writes records.
 #[derive(Debug)]
 pub(crate) struct Writer {
@@ -165,6 +176,8 @@ pub(crate) struct Writer {
 
 impl Writer {
     pub(crate) fn run(self) {
+        // Also if it panics: nobody is to wait for a thread that is gone.
+        let _closing = Closing(&self.shared.inbox);
         while let Some(jobs) = self.shared.inbox.take(MOST_AT_ONCE) {
             if let Err(error) = self.work(jobs) {
                 self.shared.inbox.stop(&error);

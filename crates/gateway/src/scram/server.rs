@@ -67,9 +67,8 @@ impl Server {
         };
         let first = utf8(first)?;
         let mut parts = first.splitn(3, ',');
-        let (flag, identity, bare) = match (parts.next(), parts.next(), parts.next()) {
-            (Some(flag), Some(identity), Some(bare)) => (flag, identity, bare),
-            _ => return Err(ScramError::Malformed("the first message has no header")),
+        let (Some(flag), Some(identity), Some(bare)) = (parts.next(), parts.next(), parts.next()) else {
+            return Err(ScramError::Malformed("the first message has no header"));
         };
         if !identity.is_empty() {
             return Err(ScramError::Malformed("it asks to act for someone else"));

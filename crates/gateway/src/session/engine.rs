@@ -14,7 +14,7 @@ use crate::{
     metrics::Metrics,
     scrub::{self, Stage},
     shape::{Expected, Mismatch, Shape},
-    stop::StopSet,
+    stop::Stopped,
     subject::{Canonical, Format},
     view::View,
     wire::{
@@ -26,6 +26,7 @@ use std::{
     collections::{HashMap, VecDeque},
     sync::Arc,
 };
+use vigie_statement::edit::Edit;
 
 /// Rows of one entry at most; a longer result is logged in parts.
 pub const CHUNK_ROWS: usize = 16_384;
@@ -134,6 +135,8 @@ pub enum AskedFor {
     Ticket,
     /// `vigie.reason`.
     Reason,
+    /// `vigie.figures`.
+    Figures,
 }
 
 /// A statement on its way to the server.
@@ -141,12 +144,16 @@ pub enum AskedFor {
 pub struct Forward {
     /// As it is sent.
     pub sql: String,
+    /// What was changed of the client's text to get there; empty where the text was made anew.
+    pub edits: Vec<Edit>,
     /// What is done to its rows.
     pub output: Output,
     /// What it changes here.
     pub effect: Effect,
     /// Names that it gives, or takes.
     pub naming: Naming,
+    /// A value of a setting that it asks for, which may be reported to the client.
+    pub asked_value: Option<String>,
 }
 
 /// What a statement does with the names of cursors and prepared statements.
@@ -216,7 +223,7 @@ pub enum Record {
     Refused(Box<Refusal>),
 }
 
-/// Ids of people, one after the other: a length (`u16`, little-endian) and the id in text form.
+/// Ids of people, one after the other: the number of the relation, a length (`u16`, little-endian), the id in text form.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Subjects {
     bytes: Vec<u8>,
@@ -226,7 +233,8 @@ pub struct Subjects {
 impl Subjects {
     /// Adds one.
     #[inline]
-    pub fn push(&mut self, subject: &[u8]) {
+    pub fn push(&mut self, relation: u8, subject: &[u8]) {
+        self.bytes.push(relation);
         self.bytes.extend_from_slice(&(subject.len() as u16).to_le_bytes());
         self.bytes.extend_from_slice(subject);
         self.count += 1;
@@ -242,16 +250,26 @@ impl Subjects {
         self.count == 0
     }
 
-    /// Returns each.
-    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+    /// Returns each, with the number of its relation.
+    pub fn iter(&self) -> impl Iterator<Item = (u8, &[u8])> {
         let mut rest = self.bytes.as_slice();
         std::iter::from_fn(move || {
-            let (length, after) = rest.split_first_chunk::<2>()?;
+            let (relation, after) = rest.split_first()?;
+            let (length, after) = after.split_first_chunk::<2>()?;
             let (subject, after) = after.split_at(usize::from(u16::from_le_bytes(*length)));
             rest = after;
-            Some(subject)
+            Some((*relation, subject))
         })
     }
+}
+
+/// The stop set, for the rows of one batch.
+#[derive(Debug)]
+pub struct Stops<'set> {
+    /// Who is stopped.
+    pub stopped: &'set Stopped,
+    /// Whether the database was heard of recently enough to believe it.
+    pub fresh: bool,
 }
 
 /// Why a session must end.
@@ -266,6 +284,9 @@ pub enum Fatal {
     /// The server attests another shape.
     #[error(transparent)]
     Mismatch(#[from] Mismatch),
+    /// A statement returned more rows than one may.
+    #[error("the statement returns more than {0} rows, which is the most allowed")]
+    TooManyRows(u64),
     /// The stop set was not heard of for too long.
     #[error("the stop set is not fresh, so that nothing may leave")]
     Stale,
@@ -359,7 +380,14 @@ impl Output {
 impl Forward {
     /// Returns a statement that is sent as it is and returns nothing of people.
     pub fn plain(sql: impl Into<String>) -> Self {
-        Self { sql: sql.into(), output: Output::nobody(), effect: Effect::None, naming: Naming::None }
+        Self {
+            sql: sql.into(),
+            edits: Vec::new(),
+            output: Output::nobody(),
+            effect: Effect::None,
+            naming: Naming::None,
+            asked_value: None,
+        }
     }
 }
 
@@ -699,11 +727,27 @@ impl Engine {
         self.query(vec![Treatment::Refuse(refusal)]);
     }
 
-    /// Sends a statement of the gateway's own, whose answer the client does not see.
-    pub fn own_query(&mut self, sql: &str) {
-        wire::put_query(sql, &mut self.to_server);
-        self.expected.push_back(Expect::Own);
+    /// Sends statements of the gateway's own, whose answers the client does not see.
+    pub fn own_query(&mut self, statements: &[String]) {
+        wire::put_query(&statements.join(";"), &mut self.to_server);
+        statements.iter().for_each(|_| self.expected.push_back(Expect::Own));
         self.expected.push_back(Expect::Ready { sync: false, own: true });
+    }
+
+    /// Lets the client hear of the next `ReadyForQuery`, though it is the answer to the gateway.
+    pub fn greet(&mut self) {
+        if let Some(Expect::Ready { own, .. }) = self.expected.back_mut() {
+            *own = false;
+        }
+    }
+
+    /// Tells whether a statement on its way, or one that has succeeded, changes what the session asks for.
+    pub fn changes_wish(&self) -> bool {
+        let changes = |expect: &Expect| match expect {
+            Expect::Simple(run) | Expect::Execute { run, .. } => run.effect != Effect::None,
+            _ => false,
+        };
+        !self.effects.is_empty() || self.expected.iter().any(changes)
     }
 
     /// Takes a message of the server.
@@ -711,7 +755,7 @@ impl Engine {
     /// # Errors
     ///
     /// [`Fatal`]; nothing more may leave then, not even what was written.
-    pub fn server_said(&mut self, frame: &Frame<'_>, stops: &StopSet, metrics: &Metrics) -> Result<(), Fatal> {
+    pub fn server_said(&mut self, frame: &Frame<'_>, stops: &Stops<'_>, metrics: &Metrics) -> Result<(), Fatal> {
         if frame.tag == b'D' {
             return self.row(frame.body(), stops, metrics);
         }
@@ -840,7 +884,7 @@ impl Engine {
         }
     }
 
-    fn row(&mut self, body: &[u8], stops: &StopSet, metrics: &Metrics) -> Result<(), Fatal> {
+    fn row(&mut self, body: &[u8], stops: &Stops<'_>, metrics: &Metrics) -> Result<(), Fatal> {
         let wrong = |error: Malformed| Fatal::Server(error.to_string());
         let row = wire::DataRow::parse(body).map_err(wrong)?;
         let run = match self.expected.front_mut() {
@@ -878,29 +922,31 @@ impl Engine {
         &mut self,
         row: &wire::DataRow<'_>,
         shape: &Arc<Shape>,
-        stops: &StopSet,
+        stops: &Stops<'_>,
         metrics: &Metrics,
     ) -> Result<(), Fatal> {
         let Some(Expect::Simple(run) | Expect::Execute { run, .. }) = self.expected.front_mut() else {
             unreachable!("whoever calls has seen it")
         };
         if !shape.subjects.is_empty() {
+            if !stops.fresh {
+                return Err(Fatal::Stale);
+            }
             let bit = self.view.bit.ok_or_else(|| Fatal::Server("rows of people without a purpose".to_owned()))?;
             self.canonical.resize_with(shape.subjects.len().max(self.canonical.len()), Canonical::default);
             let kind = self.view.subject_type;
             let mut seen: [&[u8]; 8] = [&[]; 8];
             let mut n_seen = 0;
-            let stopped = stops.read();
             let mut held_back = false;
             let mut rooms = self.canonical.iter_mut();
             let first = run.subjects.clone_position();
-            for at in &shape.subjects {
+            for (number, at) in shape.subjects.iter().enumerate() {
                 let value = row.column(*at).expect("the row is as long as its shape");
                 let (Some(value), Some(room)) = (value, rooms.next()) else { continue };
                 let format = format_of(&run.formats, *at)?;
                 let subject =
                     room.read(kind, format, value).ok_or_else(|| Fatal::Server("an id that is none".to_owned()))?;
-                held_back |= stopped.stops(subject, bit, run.since);
+                held_back |= stops.stopped.stops(subject, bit, run.since);
                 if seen[..n_seen].contains(&subject) {
                     continue;
                 }
@@ -908,9 +954,8 @@ impl Engine {
                     seen[n_seen] = subject;
                     n_seen += 1;
                 }
-                run.subjects.push(subject);
+                run.subjects.push(number as u8, subject);
             }
-            drop(stopped);
             if held_back {
                 run.subjects.rewind(first);
                 metrics.stopped_rows.one();
@@ -1097,7 +1142,8 @@ impl Engine {
             extended = false;
         }
         if own {
-            extended = false;
+            let words = scrub::words(&code, &notice.field(b'M').map(String::from_utf8_lossy).unwrap_or_default(), stage);
+            return Err(Fatal::Server(format!("the session could not be set up: {words}")));
         } else if let Some(refusal) = refusal {
             metrics.denied.one();
             self.guards.push(Guard { at: self.to_client.len(), record: Record::Refused(refusal) });

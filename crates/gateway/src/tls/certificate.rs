@@ -5,6 +5,7 @@
 use der::{AnyRef, Decode as _, Reader as _, SliceReader, Tag, TagNumber, asn1::ObjectIdentifier};
 use rustls_pki_types::CertificateDer;
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
+use std::fmt::Write as _;
 
 const MD5_WITH_RSA: &str = "1.2.840.113549.1.1.4";
 const SHA1_WITH_RSA: &str = "1.2.840.113549.1.1.5";
@@ -96,7 +97,9 @@ fn to_be_signed(reader: &mut SliceReader<'_>) -> Result<Names, der::Error> {
     if der::Tagged::tag(&next) == context(0) {
         next = reader.decode()?;
     }
-    names.serial = next.value().iter().map(|byte| format!("{byte:02x}")).collect();
+    for byte in next.value() {
+        let _ = write!(names.serial, "{byte:02x}");
+    }
     for _ in 0..3 {
         let _: AnyRef<'_> = reader.decode()?;
     }

@@ -1,0 +1,3 @@
+//! Clients and attacks against real PostgreSQL, and the same through the gateway.
+
+mod clients;
