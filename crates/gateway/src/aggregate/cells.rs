@@ -331,7 +331,7 @@ impl Drawing<'_> {
 }
 
 fn said(value: Option<Protected>) -> (Option<String>, Option<f64>) {
-    (value.map(|value| value.to_text()), value.map(|value| value.value()))
+    (value.map(Protected::to_text), value.map(Protected::value))
 }
 
 /// Says a number that was computed from protected ones, with four digits more than those have.

@@ -258,7 +258,6 @@ fn columns(text: &str, only: Option<&str>) -> Result<Vec<ColumnName>, Refusal> {
                 at = after;
                 last = Last::Column;
             }
-            Token::Constant(_) => last = Last::Other,
             Token::Operator(operator) => match operator.as_str() {
                 "=" | "<>" | "<" | "<=" | ">" | ">=" | "^@" | "~~" => last = Last::Other,
                 "/" if last != Last::Other => {
@@ -286,7 +285,7 @@ fn columns(text: &str, only: Option<&str>) -> Result<Vec<ColumnName>, Refusal> {
                 }
                 at = after_type(&tokens, at)?;
             }
-            Token::Sign("[" | "]" | ",") => last = Last::Other,
+            Token::Constant(_) | Token::Sign("[" | "]" | ",") => last = Last::Other,
             Token::Sign(sign) => return Err(unfollowed(sign)),
         }
     }

@@ -5,7 +5,7 @@ use super::{
     *,
 };
 use proptest::prelude::*;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Write as _};
 use vigie_testkit::postgres::PostgresServer;
 
 fn table(subject: Option<(&str, SubjectType, PerPerson)>, columns: &[(&str, ColumnUse)]) -> Table {
@@ -84,7 +84,7 @@ fn served(database: &str, before: &str, statements: &[&str]) -> Vec<Vec<TextRow>
     let server = PostgresServer::shared();
     let mut script = format!("\\pset null '<null>'\n{before}\n");
     for statement in statements {
-        script.push_str(&format!("{statement};\n\\echo <end>\n"));
+        let _ = write!(script, "{statement};\n\\echo <end>\n");
     }
     let output = server.run_sql(database, &script);
     let mut answers = vec![Vec::new()];
@@ -247,7 +247,7 @@ proptest! {
             Cell::Withheld => prop_assert!(n < 10 + 4 * 4),
             Cell::Shown(shown) => {
                 let value: i64 = String::from_utf8(shown.row[0].clone().expect("it shows")).expect("text").parse().expect("a number");
-                prop_assert!(n >= 10 && value.abs_diff(n as i64) <= 8 && value > 0);
+                prop_assert!(n >= 10 && value.abs_diff(n.cast_signed()) <= 8 && value > 0);
             }
         }
     }
@@ -734,8 +734,12 @@ fn binary_values_are_those_that_the_server_sends() {
     let select: Vec<String> =
         texts.iter().map(|text| format!("SELECT encode(numeric_send('{text}'), 'hex')")).collect();
     let statements: Vec<&str> = select.iter().map(String::as_str).collect();
-    let hex =
-        |bytes: Option<Vec<u8>>| bytes.expect("a number").iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let hex = |bytes: Option<Vec<u8>>| {
+        bytes.expect("a number").iter().fold(String::new(), |mut hex, byte| {
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        })
+    };
     for (text, rows) in texts.iter().zip(served(sample(), "", &statements)) {
         assert_eq!(rows[0][0].as_deref(), Some(hex(OutputType::Numeric.to_binary(text.as_bytes())).as_str()), "{text}");
     }
