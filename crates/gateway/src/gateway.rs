@@ -8,7 +8,7 @@ use crate::{
     identity::{Identities, People, Principal},
     login::{Address, CancelKey, Server, VersionFloor, WithoutPassword, cancel},
     metrics::Metrics,
-    place::{Network, Networks, UnknownNetwork},
+    place::Networks,
     pool::{Pool, RoleSecret},
     pseudonym::PseudonymSecret,
     readings::Readings,
@@ -16,7 +16,7 @@ use crate::{
     standing::{self, Standing, Wish},
     startup::{Arrival, Door, PlainText, admit},
     stop::StopSet,
-    tls::{ClientTls, Files, Reloadable},
+    tls::{ClientCertificates, ClientTls, Files, Reloadable},
     view::View,
 };
 use hkdf::Hkdf;
@@ -78,6 +78,7 @@ pub struct Gateway {
     config: Config,
     log: Option<Arc<Log>>,
     draining: AtomicBool,
+    report: fn(&str),
 }
 
 /// Why a gateway cannot run.
@@ -269,26 +270,25 @@ fn door_of(config: &Config, secrets: &Secrets) -> Result<Door, GatewayError> {
     let tls = match &config.tls {
         None => None,
         Some(tls) => {
-            let files = Files {
-                certificate: tls.certificate.clone(),
-                key: tls.key.clone(),
-                client_authorities: tls.client_ca.clone(),
+            let authorities = |path: &PathBuf| {
+                fs::read(path).map_err(|source| GatewayError::File { path: path.clone(), source })
             };
+            let clients = match &tls.client_ca {
+                None => ClientCertificates::NotAsked,
+                Some(path) if tls.client_certificates_required => ClientCertificates::Required(authorities(path)?),
+                Some(path) => ClientCertificates::Optional(authorities(path)?),
+            };
+            let files = Files { certificate: tls.certificate.clone(), key: tls.key.clone(), clients };
             let loaded = Reloadable::load(files).map_err(|error| wrong(&tls.certificate, crate::in_full(&error)))?;
             Some(Arc::new(loaded))
         }
     };
-    let mut networks = Vec::new();
-    for network in &config.people.network {
-        networks.push(Network { cidr: network.cidr, country: network.country.clone() });
-    }
-    let unknown =
-        if config.people.unknown_network == "allow" { UnknownNetwork::Allow } else { UnknownNetwork::Deny };
+    let networks = Networks { networks: config.people.network.clone(), unknown: config.people.unknown_network };
     Ok(Door {
         plain_text: if tls.is_some() { PlainText::Refused } else { PlainText::Allowed },
         tls,
         identities: Arc::new(Identities::new(parsed, None, secrets.names)),
-        networks: Arc::new(Networks { networks, unknown }),
+        networks: Arc::new(networks),
         limit: Duration::from_secs(config.limits.login_seconds.into()),
     })
 }
@@ -296,12 +296,13 @@ fn door_of(config: &Config, secrets: &Secrets) -> Result<Door, GatewayError> {
 impl Gateway {
     /// Opens a gateway: everything that it needs must be there before it takes a client.
     ///
-    /// `reader` starts a process that reads statements (`vigie_statement::worker::Worker::serve`).
+    /// `reader` starts a process that reads statements (`vigie_statement::worker::Worker::serve`). `report` is told, in a
+    /// line, why a session ended otherwise than by its client's will.
     ///
     /// # Errors
     ///
     /// [`GatewayError`].
-    pub async fn open(config: Config, reader: Command) -> Result<Arc<Self>, GatewayError> {
+    pub async fn open(config: Config, reader: Command, report: fn(&str)) -> Result<Arc<Self>, GatewayError> {
         let secrets = Secrets::read(&config.secret)?;
         let compiled = compile(&config)?;
         let limits = config.limits.clone();
@@ -331,6 +332,7 @@ impl Gateway {
             config,
             log,
             draining: AtomicBool::new(false),
+            report,
         }))
     }
 
@@ -466,12 +468,12 @@ impl Gateway {
                 let ended = session::run(self.clone(), *client).await;
                 self.metrics.sessions.less();
                 if let Err(ended) = ended {
-                    (self.config.report)(&crate::in_full(&ended));
+                    (self.report)(&crate::in_full(&ended));
                 }
             }
             Err(error) => {
                 self.metrics.refused_logins.one();
-                (self.config.report)(&crate::in_full(&error));
+                (self.report)(&crate::in_full(&error));
             }
         }
     }

@@ -130,6 +130,7 @@ pub fn unreadable(error: &vigie_statement::Unreadable, fingerprint: [u8; 32]) ->
         vigie_statement::Unreadable::TooLong { .. } | vigie_statement::Unreadable::TooDeep => "54001",
         vigie_statement::Unreadable::Unknown { .. } => "0A000",
         vigie_statement::Unreadable::Crashed => "57014",
+        vigie_statement::Unreadable::Busy => "53300",
     };
     Refusal {
         code,

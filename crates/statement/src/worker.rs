@@ -144,6 +144,12 @@ struct Job {
     done: Done,
 }
 
+impl std::fmt::Debug for Pool {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "Pool({} processes)", self.threads.len().saturating_sub(1))
+    }
+}
+
 type Done = Box<dyn FnOnce(Result<Vec<u8>, Unreadable>) + Send>;
 
 impl Pool {

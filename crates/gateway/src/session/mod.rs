@@ -189,7 +189,7 @@ where
 {
     let Client { stream, buffer, asked, principal, version, peer, .. } = client;
     let mut stream = stream;
-    match Session::begin(&gateway, &principal, &asked, peer).await {
+    match begin(&gateway, &principal, &asked, peer).await {
         Ok((standing, server)) => {
             let ticket = gateway.sessions.enter(&principal.id, server.cancel_key.clone(), version);
             let Ok(entered) = ticket else {
@@ -208,6 +208,27 @@ where
     }
 }
 
+/// Decides where the client stands, and gets it a connection.
+async fn begin(
+    gateway: &Arc<Gateway>,
+    principal: &Principal,
+    asked: &AskedAtStart,
+    peer: IpAddr,
+) -> Result<(Standing, ServerConnection), Ended> {
+    if asked.database != gateway.database {
+        return Err(Ended::Limit("this gateway serves another database"));
+    }
+    let wish = Wish {
+        purpose: asked.purpose.clone(),
+        ticket: asked.ticket.clone(),
+        reason: asked.reason.clone(),
+        figures: false,
+    };
+    let standing = gateway.stand(principal, &wish, peer).await.map_err(Ended::Control)?;
+    let server = gateway.pool.take(&standing.view.role, &gateway.metrics).await?;
+    Ok((standing, server))
+}
+
 async fn tell<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut ClientStream<S>, ended: Ended) -> Result<(), Ended> {
     if let Some((code, words, hint)) = ended.told() {
         let mut out = BytesMut::new();
@@ -223,26 +244,6 @@ async fn tell<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut ClientStream<S>, e
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
-    async fn begin(
-        gateway: &Arc<Gateway>,
-        principal: &Principal,
-        asked: &AskedAtStart,
-        peer: IpAddr,
-    ) -> Result<(Standing, ServerConnection), Ended> {
-        if asked.database != gateway.database {
-            return Err(Ended::Limit("this gateway serves another database"));
-        }
-        let wish = Wish {
-            purpose: asked.purpose.clone(),
-            ticket: asked.ticket.clone(),
-            reason: asked.reason.clone(),
-            figures: false,
-        };
-        let standing = gateway.stand(principal, &wish, peer).await.map_err(Ended::Control)?;
-        let server = gateway.pool.take(&standing.view.role, &gateway.metrics).await?;
-        Ok((standing, server))
-    }
-
     #[expect(clippy::too_many_arguments, reason = "each is a part that was made apart, and is only put in its place")]
     fn new(
         gateway: Arc<Gateway>,
@@ -687,7 +688,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     }
 
     /// What the server attested otherwise than it was read is a denial like any other, though nobody can say of what.
-    async fn log_mismatch(&self, ended: &Ended) {
+    async fn log_mismatch(&mut self, ended: &Ended) {
         let said = Said { fingerprint: [0; 32], relations: Vec::new(), kind: SaidKind::Record };
         let facts = self.standing.refused(&said, &[crate::in_full(ended)]);
         self.gateway.metrics.denied.one();
