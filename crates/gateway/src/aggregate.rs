@@ -34,6 +34,7 @@
 mod binary;
 mod budget;
 mod cells;
+mod figures;
 mod noise;
 mod plan;
 mod read;
@@ -43,6 +44,7 @@ mod tests;
 
 pub use budget::{Budget, BudgetError, Spent};
 pub use cells::{Cell, Cells, CellsError, Row, RowError, Shown};
+pub use figures::Figures;
 pub use noise::{CellKeys, NoiseTable, NoiseTableError};
 pub use plan::{Output, OutputType, Plan};
 pub use rules::{

@@ -126,11 +126,7 @@ pub fn release(series: &Series, exact: &[Exact], charge: Charge) -> Result<Relea
 }
 
 /// Draws a series whose cells are not all listed: of those in the data, the ones whose noisy value passes the threshold.
-fn draw_found(
-    series: &Series,
-    exact: &Cells,
-    scale: &mut f64,
-) -> Result<(Cells, Option<i64>), ReleaseError> {
+fn draw_found(series: &Series, exact: &Cells, scale: &mut f64) -> Result<(Cells, Option<i64>), ReleaseError> {
     let failed = |source| ReleaseError::Drawing { series: series.name.clone(), source: Box::new(source) };
     let none = || ReleaseError::Scale(series.name.clone());
     let limit = series.limit();

@@ -2,6 +2,13 @@
 
 use super::OutputType;
 
+/// The OID of `bigint`.
+pub(super) const BIGINT: u32 = 20;
+/// The OID of `numeric`.
+pub(super) const NUMERIC: u32 = 1700;
+/// The OID of `text`.
+pub(super) const TEXT: u32 = 25;
+
 /// Decimal digits per digit of a binary `numeric`.
 const GROUP: usize = 4;
 
@@ -10,27 +17,47 @@ impl OutputType {
     pub fn oid(self) -> Option<(u32, i16)> {
         match self {
             Self::AsServed(_) => None,
-            Self::Bigint => Some((20, 8)),
-            Self::Numeric => Some((1700, -1)),
-            Self::Text => Some((25, -1)),
+            Self::Bigint => Some((BIGINT, 8)),
+            Self::Numeric => Some((NUMERIC, -1)),
+            Self::Text => Some((TEXT, -1)),
         }
     }
 
     /// Returns a value of this type in binary format, from its text.
     ///
     /// `None` if the text is not one that an answer has, or the type is the server's own.
-    ///
-    /// # Source
-    ///
-    /// PostgreSQL 15, `int8send`, `numeric_send` and `textsend`.
     pub fn to_binary(self, text: &[u8]) -> Option<Vec<u8>> {
-        match self {
-            Self::AsServed(_) => None,
-            Self::Bigint => Some(std::str::from_utf8(text).ok()?.parse::<i64>().ok()?.to_be_bytes().to_vec()),
-            Self::Numeric => numeric(std::str::from_utf8(text).ok()?),
-            Self::Text => Some(text.to_vec()),
-        }
+        self.oid().and_then(|(oid, _)| encode(oid, text))
     }
+}
+
+/// Returns a value of a type in binary format, from its text; `None` if the text is not of the type, or the type one that
+/// is not known here.
+///
+/// # Source
+///
+/// PostgreSQL 15, the functions `…send` of the types.
+pub(super) fn encode(oid: u32, text: &[u8]) -> Option<Vec<u8>> {
+    let said = || std::str::from_utf8(text).ok();
+    Some(match oid {
+        // boolean
+        16 => match text {
+            b"t" => vec![1],
+            b"f" => vec![0],
+            _ => return None,
+        },
+        BIGINT => said()?.parse::<i64>().ok()?.to_be_bytes().to_vec(),
+        // smallint, integer
+        21 => said()?.parse::<i16>().ok()?.to_be_bytes().to_vec(),
+        23 => said()?.parse::<i32>().ok()?.to_be_bytes().to_vec(),
+        // real, double precision
+        700 => said()?.parse::<f32>().ok()?.to_be_bytes().to_vec(),
+        701 => said()?.parse::<f64>().ok()?.to_be_bytes().to_vec(),
+        // text, character, character varying, name
+        TEXT | 1042 | 1043 | 19 => text.to_vec(),
+        NUMERIC => return numeric(said()?),
+        _ => return None,
+    })
 }
 
 fn numeric(text: &str) -> Option<Vec<u8>> {

@@ -119,6 +119,7 @@ impl Query {
             order: asked.order_by.iter().map(order).collect::<Result<_, _>>()?,
             limit: asked.limit.map(u64::from),
             offset: 0,
+            n_parameters: asked.n_parameters,
         })
     }
 }

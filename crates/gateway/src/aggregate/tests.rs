@@ -238,11 +238,12 @@ proptest! {
 
     #[test]
     fn a_count_that_shows_is_never_further_off_than_the_bound(n in 10_u64..100_000, sum in any::<i64>(), parameter in any::<[u8; 4]>()) {
-        let plan = plan(&of_users(&[], &[Function::Persons(column("u.id"))]));
+        let plan = plan(&Query { n_parameters: 1, ..of_users(&[], &[Function::Persons(column("u.id"))]) });
         let [text, sum] = [n.to_string(), sum.to_string()];
         let row = [Some(text.as_bytes()), Some(sum.as_bytes())];
         let answer = plan.transform(&row, &[Some(&parameter)], &keys());
         prop_assert_eq!(&answer, &plan.transform(&row, &[Some(&parameter)], &keys()));
+        prop_assert!(plan.transform(&row, &[], &keys()).is_err(), "no noise without the parameters");
         match answer.expect("it is a row") {
             Cell::Withheld => prop_assert!(n < 10 + 4 * 4),
             Cell::Shown(shown) => {
@@ -633,7 +634,8 @@ fn a_statement_is_read_answered_and_named_like_the_one_that_was_asked() {
     let literal = sql.replace("$1", "'DE'");
     let answer = answer(sample(), &read(&literal).expect("it may be asked"));
     assert_eq!(answer.len(), 3);
-    let truth = "SELECT country, count(*) FROM users WHERE age >= 18 AND country IN ('IE', 'NO', 'DE') AND NOT sick GROUP BY 1";
+    let truth =
+        "SELECT country, count(*) FROM users WHERE age >= 18 AND country IN ('IE', 'NO', 'DE') AND NOT sick GROUP BY 1";
     for row in &served(sample(), "", &[truth])[0] {
         let shown = answer.iter().find(|shown| shown[1] == row[0]).expect("each shows");
         assert!((number(shown[0].as_ref()) - number(row[1].as_ref())).abs() <= 8.0, "{shown:?} {row:?}");
@@ -746,4 +748,44 @@ fn binary_values_are_those_that_the_server_sends() {
     assert_eq!(hex(OutputType::Bigint.to_binary(b"-2")), "fffffffffffffffe");
     assert_eq!(OutputType::Numeric.to_binary(b"NaN"), None);
     assert_eq!(OutputType::Bigint.to_binary(b"1.5"), None);
+}
+
+#[test]
+fn figures_leave_in_the_formats_that_a_client_wants() {
+    use crate::session::engine::Cells as _;
+    use bytes::{BufMut as _, BytesMut};
+    let plan = plan(&of_users(&["u.age"], &[Function::Records]));
+    let figures = Figures::new(plan.into(), keys());
+    let mut body = BytesMut::new();
+    let n = figures.plan().n_columns();
+    body.put_u16(n as u16);
+    for _ in 0..n {
+        body.put_slice(b"x\0\0\0\0\x09\0\x01\0\0\0\x17\0\x04\xff\xff\xff\xff\0\0");
+    }
+    let mut message = BytesMut::new();
+    message.put_u8(b'T');
+    message.put_u32(4 + body.len() as u32);
+    message.extend_from_slice(&body);
+    let frame = crate::wire::Frame { tag: b'T', bytes: &message };
+    let crate::wire::Backend::RowDescription(attested) = crate::wire::Backend::parse(&frame).expect("well formed")
+    else {
+        panic!("it is a description")
+    };
+    let row: Vec<Option<Vec<u8>>> =
+        ["41", "100", "5", "1", "100", "1"].map(|text| Some(text.as_bytes().to_vec())).to_vec();
+    let mut out = BytesMut::new();
+    assert!(figures.write(std::slice::from_ref(&row), &[1], &mut out).is_err(), "types are not known yet");
+    assert!(out.is_empty());
+    figures.describe(&attested, &[1], &mut out).expect("as planned");
+    let names = out.split();
+    assert!(names.windows(9).any(|bytes| bytes == b"obs_flag\0"), "{names:?}");
+    // The table that a column came from is not told.
+    assert!(!names.windows(4).any(|bytes| bytes == [0, 0, 0, 9]));
+    assert_eq!(figures.write(std::slice::from_ref(&row), &[1], &mut out), Ok(2), "a cell and the closing row");
+    assert_eq!(out[7..15], [0, 0, 0, 4, 0, 0, 0, 41]);
+    let count = i64::from_be_bytes(out[19..27].try_into().expect("eight"));
+    assert!(count.abs_diff(100) <= 8, "{count}");
+    out.clear();
+    assert_eq!(figures.write(&[row], &[], &mut out), Ok(2));
+    assert_eq!(&out[7..13], b"\0\0\0\x0241");
 }
