@@ -379,12 +379,11 @@ fn equivalence(universe: &Universe, attribute: Attribute, read: Option<&Read>) -
         Some(Read::Words(words)) => words,
     };
     let looks = |value: usize| -> BTreeSet<&str> {
-        match universe.words(attribute) {
-            Some(known) => words.get(&known[value]).map(String::as_str).into_iter().collect(),
-            None => {
-                let groups = universe.group_sets.get(value).into_iter().flatten();
-                groups.filter_map(|group| words.get(group.as_str()).map(String::as_str)).collect()
-            }
+        if let Some(known) = universe.words(attribute) {
+            words.get(&known[value]).map(String::as_str).into_iter().collect()
+        } else {
+            let groups = universe.group_sets.get(value).into_iter().flatten();
+            groups.filter_map(|group| words.get(group.as_str()).map(String::as_str)).collect()
         }
     };
     let (mut seen, mut classes, mut samples) = (BTreeMap::new(), Vec::new(), Vec::new());

@@ -27,6 +27,10 @@ pub mod sql;
 pub mod drift;
 pub mod lint;
 
+pub mod diff;
+pub mod draft;
+pub mod table;
+
 pub use compiled::{CompileError, CompileErrors, Compiled, Condition, Conditions, Context, compile};
 pub use decide::{Asker, Decision};
 pub use map::DataMap;
