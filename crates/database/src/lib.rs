@@ -14,13 +14,15 @@ pub use apply::{Applied, Plan, apply};
 pub use connect::{TlsRoots, connect, parse_address};
 pub use error::DatabaseError;
 pub use reader::read_catalog;
-pub use shapes::{ColumnShapes, sample_shapes};
+pub use shapes::{SAMPLE_ROWS, sample_shapes};
 
 use tokio_postgres::Client;
 use vigie_policy::{
     Compiled, DataMap,
     drift::{self, Drift},
+    draft,
     lint::{self, Lint},
+    names::MapName,
     sql::objects,
 };
 
@@ -32,6 +34,19 @@ use vigie_policy::{
 pub async fn drift(client: &mut Client, compiled: &Compiled) -> Result<Vec<Drift>, DatabaseError> {
     let catalog = read_catalog(client).await?;
     Ok(drift::drift(&objects(compiled), &catalog))
+}
+
+/// Drafts a data map from a live database, as TOML, for a person to correct.
+///
+/// # Errors
+///
+/// If the catalog or a table cannot be read.
+pub async fn draft(client: &mut Client, name: &MapName) -> Result<String, DatabaseError> {
+    let mut catalog = read_catalog(client).await?;
+    // Our own schema is no data of the operator's.
+    catalog.tables.retain(|table| table.name.schema.as_str() != "vigie");
+    let shapes = sample_shapes(client, &catalog).await?;
+    Ok(draft::draft(name, &catalog, &shapes))
 }
 
 /// Looks for what undermines a data map in a live database, gravest first.

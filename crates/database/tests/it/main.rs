@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 use tokio_postgres::Client;
 use vigie_choices::Choices;
-use vigie_database::{DatabaseError, Plan, TlsRoots, apply, connect, drift, lint, parse_address, read_catalog, sample_shapes};
+use vigie_database::{DatabaseError, Plan, SAMPLE_ROWS, TlsRoots, apply, connect, draft, drift, lint, parse_address, read_catalog, sample_shapes};
 use vigie_policy::{
     Compiled, DataMap, Zones, catalog, compile,
     drift::Direction,
@@ -275,26 +275,33 @@ async fn a_database_that_undermines_the_map_is_told_and_not_applied_to() {
 }
 
 #[tokio::test]
-async fn shapes_are_counted_and_values_stay_where_they_are() {
+async fn a_draft_names_what_values_look_like_and_none_of_them() {
     let server = PostgresServer::shared();
     let database = server.new_database();
     server.run_sql(&database, SAMPLE);
     server.run_sql(
         &database,
-        "CREATE TABLE big AS SELECT i AS id, CASE WHEN i % 2 = 0 THEN '192.0.2.' || i % 256 ELSE 'x' END AS seen
+        "ALTER TABLE users RENAME COLUMN email TO reach;
+         CREATE TABLE big AS SELECT i AS id, CASE WHEN i % 2 = 0 THEN '192.0.2.' || i % 256 ELSE 'x' END AS seen
              FROM generate_series(1, 60000) i; ANALYZE big;",
     );
     let mut client = client(&database).await;
     let catalog = read_catalog(&mut client).await.unwrap();
     let shapes = sample_shapes(&mut client, &catalog).await.unwrap();
     let of = |table: &str, column: &str| {
-        let found = shapes.iter().find(|it| it.table.name == table && it.column.as_str() == column).unwrap();
-        (found.sampled, found.emails, found.phones, found.addresses, found.accounts)
+        let key = (format!("public.{table}").parse().unwrap(), column.parse().unwrap());
+        shapes[&key]
     };
-    assert_eq!(of("users", "email"), (200, 200, 0, 0, 0));
-    assert_eq!(of("users", "phone"), (200, 0, 200, 0, 0));
-    assert_eq!(of("users", "display_name"), (200, 0, 0, 0, 0));
-    assert_eq!(of("payments", "iban"), (200, 0, 0, 0, 200));
+    let reach = of("users", "reach");
+    assert_eq!((reach.sampled, reach.email, reach.phone, reach.ip, reach.iban), (200, 200, 0, 0, 0));
+    assert_eq!(of("users", "phone").phone, 200);
+    assert_eq!(of("users", "display_name").email, 0);
     let big = of("big", "seen");
-    assert!((500..=1000).contains(&big.0) && big.3 * 3 > big.0, "{big:?}");
+    assert!((500..=SAMPLE_ROWS).contains(&big.sampled) && big.ip * 3 > big.sampled, "{big:?}");
+
+    let text = draft(&mut client, &"sampled".parse().unwrap()).await.unwrap();
+    assert!(text.contains("\"reach\"") && text.contains("e-mail addresses"), "{text}");
+    for value in ["example.org", "User 1", "192.0.2", "+47"] {
+        assert!(!text.contains(value), "{value} is in\n{text}");
+    }
 }

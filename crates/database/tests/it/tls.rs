@@ -10,7 +10,8 @@ async fn a_server_is_known_by_its_authority_and_its_name() {
     let folder = tempfile::tempdir().unwrap();
     let (authority, authority_key) = authority();
     let key = KeyPair::generate().unwrap();
-    let issuer = Issuer::from_params(&authority_params(), &authority_key);
+    let params = authority_params();
+    let issuer = Issuer::from_params(&params, &authority_key);
     let certificate = CertificateParams::new(vec!["localhost".to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
     let place = |name: &str, text: &str| {
         let path = folder.path().join(name);
