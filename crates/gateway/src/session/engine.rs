@@ -1,0 +1,1225 @@
+//! The state of one session, without its sockets: messages in, messages out, and what must be logged before they leave.
+//!
+//! Out of scope: reading statements and deciding on them (`treat`), waiting for anything (`session`).
+//!
+//! The server stays the only one that knows where the session stands. What is refused is not answered on the spot: a
+//! message that must fail takes its place, so that transactions abort and pipelines are skipped exactly as they would be
+//! for any other error, and the server's complaint is replaced by ours.
+//!
+//! The surprise: rows are written to [`Engine::to_client`] before they are logged. They leave when whoever drives the
+//! engine has logged every [`Guard`] before them, and never otherwise.
+
+use crate::{
+    copy::CopyFormat,
+    metrics::Metrics,
+    scrub::{self, Stage},
+    shape::{Expected, Mismatch, Shape},
+    stop::Stopped,
+    subject::{Canonical, Format},
+    view::View,
+    wire::{
+        self, Backend, Frame, Malformed, Named, Notice, Replaced, Report, RowDescription, Severity, TransactionStatus,
+    },
+};
+use bytes::BytesMut;
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
+use vigie_statement::edit::Edit;
+
+/// Rows of one entry at most; a longer result is logged in parts.
+pub const CHUNK_ROWS: usize = 16_384;
+/// Bytes of results of one entry at most, about.
+pub const CHUNK_BYTES: usize = 1024 * 1024;
+
+/// What the server is sent in the place of what is refused: it cannot be parsed, so it fails wherever it stands.
+const FAILS: &str = "refused by the gateway";
+
+/// What is logged of a statement, besides whose rows left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said {
+    /// The statement's fingerprint: a hash of its text without literals.
+    pub fingerprint: [u8; 32],
+    /// The relations that it reads or writes, by their names in the data map.
+    pub relations: Vec<String>,
+    /// What kind of answer it gets.
+    pub kind: SaidKind,
+}
+
+/// What kind of answer a statement gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SaidKind {
+    /// Rows of people.
+    Record,
+    /// Figures about many.
+    Aggregate,
+    /// Something is changed.
+    Write,
+}
+
+/// Why a statement is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The SQLSTATE: `42501` for a decision, others for what cannot be read.
+    pub code: &'static str,
+    /// What was refused, in one sentence.
+    pub message: String,
+    /// The way out.
+    pub hint: Option<String>,
+    /// Why, for the record: names of policies and of what was missing.
+    pub reasons: Vec<String>,
+    /// What was asked.
+    pub said: Arc<Said>,
+}
+
+/// What is done to the rows of a statement.
+#[derive(Debug, Clone)]
+pub struct Output {
+    /// What they are expected to be.
+    pub expected: Expected,
+    /// Makes cells of figures safe.
+    pub cells: Option<Arc<dyn Cells>>,
+    /// How they are written, if not as rows.
+    pub copy: Option<CopyOut>,
+    /// What is logged of the statement; `None` for what is about nobody.
+    pub said: Option<Arc<Said>>,
+}
+
+/// Makes the figures of an aggregate safe before they leave.
+pub trait Cells: std::fmt::Debug + Send + Sync {
+    /// Writes the columns as the client sees them.
+    ///
+    /// # Errors
+    ///
+    /// If the server's columns are not those that were asked for.
+    fn describe(&self, attested: &RowDescription<'_>, formats: &[i16], out: &mut BytesMut) -> Result<(), String>;
+
+    /// Makes the server's rows, in text, into those that leave: written in these formats; returns how many they are.
+    ///
+    /// # Errors
+    ///
+    /// If they are not what was asked for.
+    fn write(&self, rows: &[CellRow], formats: &[i16], out: &mut BytesMut) -> Result<u64, String>;
+}
+
+/// A row of figures as the server sent it, in text.
+pub type CellRow = Vec<Option<Vec<u8>>>;
+
+/// Rows that leave as `COPY … TO STDOUT` would write them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CopyOut {
+    /// How.
+    pub format: CopyFormat,
+    /// Whether the first line names the columns.
+    pub header: bool,
+}
+
+/// What a statement changes in the session, once it has succeeded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Nothing.
+    None,
+    /// The purpose, ticket or reason becomes this.
+    Ask(Vec<(AskedFor, Option<String>)>),
+    /// Everything is as it was at the beginning.
+    Discard,
+}
+
+/// What a session says of itself by `SET vigie.…`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AskedFor {
+    /// `vigie.purpose`.
+    Purpose,
+    /// `vigie.ticket`.
+    Ticket,
+    /// `vigie.reason`.
+    Reason,
+    /// `vigie.figures`.
+    Figures,
+}
+
+/// A statement on its way to the server.
+#[derive(Debug, Clone)]
+pub struct Forward {
+    /// As it is sent.
+    pub sql: String,
+    /// What was changed of the client's text to get there; empty where the text was made anew.
+    pub edits: Vec<Edit>,
+    /// What is done to its rows.
+    pub output: Output,
+    /// What it changes here.
+    pub effect: Effect,
+    /// Names that it gives, or takes.
+    pub naming: Naming,
+    /// A value of a setting that it asks for, which may be reported to the client.
+    pub asked_value: Option<String>,
+}
+
+/// What a statement does with the names of cursors and prepared statements.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Naming {
+    /// Nothing.
+    None,
+    /// Gives a cursor this name.
+    Declare(String),
+    /// Gives a prepared statement this name.
+    Prepare(String),
+    /// Takes the name of one cursor, or of all.
+    Close(Option<String>),
+    /// Takes the name of one prepared statement, or of all.
+    Deallocate(Option<String>),
+}
+
+/// What is done with a statement.
+#[derive(Debug, Clone)]
+pub enum Treatment {
+    /// It goes to the server.
+    Forward(Box<Forward>),
+    /// It does not.
+    Refuse(Box<Refusal>),
+}
+
+/// A prepared statement of the client.
+#[derive(Debug)]
+pub struct Prepared {
+    output: Output,
+    effect: Effect,
+    /// Set when the server has described it.
+    shape: std::sync::OnceLock<Arc<Shape>>,
+    refusal: Option<Box<Refusal>>,
+    /// Which view it was prepared in; in another it is gone.
+    view: u64,
+}
+
+#[derive(Debug, Clone)]
+struct Portal {
+    prepared: Arc<Prepared>,
+    formats: Arc<[i16]>,
+}
+
+/// What must be logged before what follows may leave.
+#[derive(Debug)]
+pub struct Guard {
+    /// How many bytes of [`Engine::to_client`] come before: they may leave.
+    pub at: usize,
+    /// What is logged.
+    pub record: Record,
+}
+
+/// What is logged.
+#[derive(Debug)]
+pub enum Record {
+    /// Rows left, or a question about many was answered.
+    Answered {
+        /// The statement.
+        said: Arc<Said>,
+        /// The columns that were disclosed.
+        shape: Option<Arc<Shape>>,
+        /// Whose rows, each once for each row.
+        subjects: Subjects,
+    },
+    /// A statement was refused. Its error stands at the guard, once the entry has a name.
+    Refused(Box<Refusal>),
+}
+
+/// Ids of people, one after the other: the number of the relation, a length (`u16`, little-endian), the id in text form.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Subjects {
+    bytes: Vec<u8>,
+    count: usize,
+}
+
+impl Subjects {
+    /// Adds one.
+    #[inline]
+    pub fn push(&mut self, relation: u8, subject: &[u8]) {
+        self.bytes.push(relation);
+        self.bytes.extend_from_slice(&(subject.len() as u16).to_le_bytes());
+        self.bytes.extend_from_slice(subject);
+        self.count += 1;
+    }
+
+    /// Returns how many there are.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Returns whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Returns each, with the number of its relation.
+    pub fn iter(&self) -> impl Iterator<Item = (u8, &[u8])> {
+        let mut rest = self.bytes.as_slice();
+        std::iter::from_fn(move || {
+            let (relation, after) = rest.split_first()?;
+            let (length, after) = after.split_first_chunk::<2>()?;
+            let (subject, after) = after.split_at(usize::from(u16::from_le_bytes(*length)));
+            rest = after;
+            Some((*relation, subject))
+        })
+    }
+}
+
+/// The stop set, for the rows of one batch.
+#[derive(Debug)]
+pub struct Stops<'set> {
+    /// Who is stopped.
+    pub stopped: &'set Stopped,
+    /// Whether the database was heard of recently enough to believe it.
+    pub fresh: bool,
+}
+
+/// Why a session must end.
+#[derive(Debug, thiserror::Error)]
+pub enum Fatal {
+    /// The client does not speak the protocol.
+    #[error("the client sent what the protocol does not allow")]
+    Client(#[source] Malformed),
+    /// The server does not.
+    #[error("the server sent what the protocol does not allow here: {0}")]
+    Server(String),
+    /// The server attests another shape.
+    #[error(transparent)]
+    Mismatch(#[from] Mismatch),
+    /// A statement returned more rows than one may.
+    #[error("the statement returns more than {0} rows, which is the most allowed")]
+    TooManyRows(u64),
+    /// The stop set was not heard of for too long.
+    #[error("the stop set is not fresh, so that nothing may leave")]
+    Stale,
+}
+
+#[derive(Debug)]
+struct Run {
+    output: Output,
+    effect: Effect,
+    shape: Option<Arc<Shape>>,
+    formats: Arc<[i16]>,
+    subjects: Subjects,
+    cells: Vec<CellRow>,
+    /// Rows that left.
+    rows: u64,
+    /// Whether the server has begun to answer.
+    running: bool,
+    refusal: Option<Box<Refusal>>,
+    /// Where in `to_client` this part's rows begin.
+    at: usize,
+    /// The last change of the stop set when the statement was sent.
+    since: i64,
+    too_many: bool,
+}
+
+#[derive(Debug)]
+enum Expect {
+    /// A statement of the simple protocol.
+    Simple(Box<Run>),
+    /// The end of a `Query`, or of a sequence that `Sync` ends.
+    Ready {
+        sync: bool,
+        own: bool,
+    },
+    /// A statement that the gateway sent for itself.
+    Own,
+    Parse {
+        name: String,
+        before: Option<Arc<Prepared>>,
+        prepared: Arc<Prepared>,
+    },
+    Bind,
+    Describe {
+        prepared: Arc<Prepared>,
+        formats: Arc<[i16]>,
+        statement: bool,
+        own: bool,
+    },
+    Execute {
+        run: Box<Run>,
+        portal: String,
+    },
+    Close,
+    /// Something that fails, and whose error is replaced.
+    Refused(Box<Refusal>),
+}
+
+/// The state of one session.
+#[derive(Debug)]
+pub struct Engine {
+    view: Arc<View>,
+    /// Counts changes of the view.
+    generation: u64,
+    expected: VecDeque<Expect>,
+    prepared: HashMap<String, Arc<Prepared>>,
+    portals: HashMap<String, Portal>,
+    cursors: HashMap<String, Output>,
+    status: TransactionStatus,
+    /// What the client itself asked for as a value of a parameter.
+    asked_values: Vec<String>,
+    /// The last change of the stop set that is known now.
+    since: i64,
+    effects: Vec<Effect>,
+    canonical: Vec<Canonical>,
+    scratch: Vec<u8>,
+    guards: Vec<Guard>,
+    intents: Vec<Arc<Said>>,
+    /// For the server, once every intent is logged.
+    pub to_server: BytesMut,
+    /// For the client, as far as guards allow.
+    pub to_client: BytesMut,
+}
+
+impl Output {
+    /// Returns the output of a statement that is about nobody.
+    pub fn nobody() -> Self {
+        Self { expected: Expected::Nobody, cells: None, copy: None, said: None }
+    }
+}
+
+impl Forward {
+    /// Returns a statement that is sent as it is and returns nothing of people.
+    pub fn plain(sql: impl Into<String>) -> Self {
+        Self {
+            sql: sql.into(),
+            edits: Vec::new(),
+            output: Output::nobody(),
+            effect: Effect::None,
+            naming: Naming::None,
+            asked_value: None,
+        }
+    }
+}
+
+impl Run {
+    /// Begins the answer of an `Execute`: what the client was told by `Describe` need not be said again.
+    fn begin(&mut self, out: &mut BytesMut) {
+        self.running = true;
+        self.at = out.len();
+        if let (Some(copy), Some(shape)) = (&self.output.copy, &self.shape) {
+            begin_copy(shape, copy, out);
+        }
+    }
+
+    /// Ends a part of a result: it is logged, then it leaves. `end` is where its bytes end.
+    fn part(&mut self, end: usize, guards: &mut Vec<Guard>, metrics: &Metrics) {
+        let subjects = std::mem::take(&mut self.subjects);
+        metrics.rows.add(subjects.len() as u64);
+        if let Some(said) = &self.output.said {
+            let record = Record::Answered { said: said.clone(), shape: self.shape.clone(), subjects };
+            guards.push(Guard { at: self.at, record });
+        }
+        self.at = end;
+    }
+}
+
+impl Engine {
+    /// Makes a session that has just logged in to the server.
+    pub fn new(view: Arc<View>) -> Self {
+        Self {
+            view,
+            generation: 0,
+            expected: VecDeque::new(),
+            prepared: HashMap::new(),
+            portals: HashMap::new(),
+            cursors: HashMap::new(),
+            status: TransactionStatus::Idle,
+            asked_values: Vec::new(),
+            since: 0,
+            effects: Vec::new(),
+            canonical: Vec::new(),
+            scratch: Vec::new(),
+            guards: Vec::new(),
+            intents: Vec::new(),
+            to_server: BytesMut::new(),
+            to_client: BytesMut::new(),
+        }
+    }
+
+    /// Returns where the session stands, as the server said last.
+    pub fn status(&self) -> TransactionStatus {
+        self.status
+    }
+
+    /// Tells whether the server owes no answer.
+    pub fn is_idle(&self) -> bool {
+        self.expected.is_empty()
+    }
+
+    /// Goes on with another view, on another connection: what was prepared is gone.
+    ///
+    /// # Panics
+    ///
+    /// If the server still owes an answer.
+    pub fn change_view(&mut self, view: Arc<View>) {
+        assert!(self.is_idle(), "the connection is changed between statements");
+        self.view = view;
+        self.generation += 1;
+        self.portals.clear();
+        self.cursors.clear();
+        self.status = TransactionStatus::Idle;
+    }
+
+    /// Notes a value that the client asked a parameter to have, which may therefore be reported to it.
+    pub fn note_asked(&mut self, value: &str) {
+        if self.asked_values.len() < 16 {
+            self.asked_values.push(value.to_owned());
+        }
+    }
+
+    /// Notes the last change of the stop set, before statements are handed in.
+    pub fn note_stops(&mut self, seq: i64) {
+        self.since = seq;
+    }
+
+    /// Takes what succeeded statements change.
+    pub fn take_effects(&mut self) -> Vec<Effect> {
+        std::mem::take(&mut self.effects)
+    }
+
+    /// Takes what must be logged before bytes leave, in the order of their places.
+    pub fn take_guards(&mut self) -> Vec<Guard> {
+        std::mem::take(&mut self.guards)
+    }
+
+    /// Takes what is about to be changed: it is logged before [`Engine::to_server`] is sent.
+    pub fn take_intents(&mut self) -> Vec<Arc<Said>> {
+        std::mem::take(&mut self.intents)
+    }
+
+    /// Takes the bytes for the client that guards cover, and leaves rows whose guard is still to come.
+    pub fn take_covered(&mut self) -> BytesMut {
+        match self.expected.front_mut() {
+            Some(Expect::Simple(run) | Expect::Execute { run, .. }) if run.running => {
+                let covered = self.to_client.split_to(run.at);
+                run.at = 0;
+                covered
+            }
+            _ => self.to_client.split(),
+        }
+    }
+
+    /// Returns what a cursor or portal of this name returns.
+    pub fn cursor(&self, name: &str) -> Option<Output> {
+        self.cursors.get(name).cloned().or_else(|| self.portals.get(name).map(|portal| portal.prepared.output.clone()))
+    }
+
+    /// Returns what a prepared statement of this name returns.
+    pub fn prepared(&self, name: &str) -> Option<Output> {
+        let prepared = self.prepared.get(name).filter(|prepared| prepared.view == self.generation)?;
+        Some(prepared.output.clone())
+    }
+
+    fn run(&self, output: Output, effect: Effect) -> Box<Run> {
+        Box::new(Run {
+            output,
+            effect,
+            shape: None,
+            formats: Arc::new([]),
+            subjects: Subjects::default(),
+            cells: Vec::new(),
+            rows: 0,
+            running: false,
+            refusal: None,
+            at: 0,
+            since: self.since,
+            too_many: false,
+        })
+    }
+
+    fn name(&mut self, naming: &Naming, output: &Output) {
+        match naming {
+            Naming::None => {}
+            Naming::Declare(name) => {
+                self.cursors.insert(name.clone(), output.clone());
+            }
+            Naming::Prepare(name) => {
+                let prepared = self.make_prepared(output.clone(), Effect::None, None);
+                self.prepared.insert(name.clone(), prepared);
+            }
+            Naming::Close(None) => self.cursors.clear(),
+            Naming::Close(Some(name)) => {
+                self.cursors.remove(name);
+            }
+            Naming::Deallocate(None) => self.prepared.clear(),
+            Naming::Deallocate(Some(name)) => {
+                self.prepared.remove(name);
+            }
+        }
+    }
+
+    fn make_prepared(&self, output: Output, effect: Effect, refusal: Option<Box<Refusal>>) -> Arc<Prepared> {
+        Arc::new(Prepared { output, effect, shape: std::sync::OnceLock::new(), refusal, view: self.generation })
+    }
+
+    /// Takes a `Query`, with what is done with each of its statements. One that is refused has all of them refused.
+    pub fn query(&mut self, treatments: Vec<Treatment>) {
+        let refused = treatments.iter().find_map(|treatment| match treatment {
+            Treatment::Refuse(refusal) => Some(refusal.clone()),
+            Treatment::Forward(_) => None,
+        });
+        if let Some(refusal) = refused {
+            wire::put_query(FAILS, &mut self.to_server);
+            self.expected.push_back(Expect::Refused(refusal));
+            self.expected.push_back(Expect::Ready { sync: false, own: false });
+            return;
+        }
+        let mut sql = String::new();
+        for treatment in treatments {
+            let Treatment::Forward(forward) = treatment else { continue };
+            if !sql.is_empty() {
+                sql.push(';');
+            }
+            sql.push_str(&forward.sql);
+            self.name(&forward.naming, &forward.output);
+            self.intend(&forward.output);
+            // What DECLARE and PREPARE name is logged when it is fetched.
+            let silent = matches!(forward.naming, Naming::Declare(_) | Naming::Prepare(_));
+            let output = if silent { Output::nobody() } else { forward.output };
+            let run = self.run(output, forward.effect);
+            self.expected.push_back(Expect::Simple(run));
+        }
+        wire::put_query(&sql, &mut self.to_server);
+        if sql.is_empty() {
+            let run = self.run(Output::nobody(), Effect::None);
+            self.expected.push_back(Expect::Simple(run));
+        }
+        self.expected.push_back(Expect::Ready { sync: false, own: false });
+    }
+
+    fn intend(&mut self, output: &Output) {
+        if let Some(said) = output.said.as_ref().filter(|said| said.kind == SaidKind::Write) {
+            self.intents.push(said.clone());
+        }
+    }
+
+    /// Takes a `Parse`.
+    pub fn parse(&mut self, message: &wire::Parse<'_>, treatment: Treatment) {
+        let name = message.statement.to_owned();
+        let (prepared, sql) = match treatment {
+            Treatment::Forward(forward) => {
+                self.name(&forward.naming, &forward.output);
+                (self.make_prepared(forward.output, forward.effect, None), forward.sql)
+            }
+            Treatment::Refuse(refusal) => {
+                (self.make_prepared(Output::nobody(), Effect::None, Some(refusal)), FAILS.to_owned())
+            }
+        };
+        wire::put_parse(&name, &sql, message.types.iter(), &mut self.to_server);
+        // Until the server has said otherwise, what follows in the pipeline means this one.
+        let before = self.prepared.insert(name.clone(), prepared.clone());
+        self.expected.push_back(Expect::Parse { name: name.clone(), before, prepared: prepared.clone() });
+        if prepared.refusal.is_none() {
+            wire::put_describe(Named::Statement(&name), &mut self.to_server);
+            self.expected.push_back(Expect::Describe { prepared, formats: Arc::new([]), statement: true, own: true });
+        }
+    }
+
+    /// Sends what fails in the place of a message of the extended protocol.
+    fn refuse_extended(&mut self, refusal: Box<Refusal>) {
+        wire::put_parse("", FAILS, std::iter::empty(), &mut self.to_server);
+        self.expected.push_back(Expect::Refused(refusal));
+    }
+
+    fn unknown(kind: &str, name: &str, code: &'static str) -> Box<Refusal> {
+        Box::new(Refusal {
+            code,
+            message: format!("{kind} \"{}\" does not exist", name.escape_default()),
+            hint: Some("it may have gone with a change of purpose; prepare it again".to_owned()),
+            reasons: Vec::new(),
+            said: Arc::new(Said { fingerprint: [0; 32], relations: Vec::new(), kind: SaidKind::Record }),
+        })
+    }
+
+    fn known(&self, name: &str) -> Option<Arc<Prepared>> {
+        self.prepared.get(name).filter(|prepared| prepared.view == self.generation).cloned()
+    }
+
+    /// Takes a `Bind`. `bytes` is the whole message.
+    pub fn bind(&mut self, message: &wire::Bind<'_>, bytes: &[u8]) {
+        let Some(prepared) = self.known(message.statement) else {
+            return self.refuse_extended(Self::unknown("prepared statement", message.statement, "26000"));
+        };
+        let formats: Arc<[i16]> = message.result_formats.iter().collect();
+        let n_appended = match &prepared.output.expected {
+            Expected::People { instances, appended: true } => instances.len(),
+            _ => 0,
+        };
+        let as_text = prepared.output.cells.is_some() || prepared.output.copy.is_some();
+        if as_text && !formats.is_empty() {
+            // Figures are made safe as text, and written as the client asked for afterwards.
+            let tail = formats.len() * 2 + 2;
+            let mut text = bytes[..bytes.len() - tail].to_vec();
+            text.extend([0, 0]);
+            let length = (text.len() - 1) as u32;
+            text[1..5].copy_from_slice(&length.to_be_bytes());
+            self.to_server.extend_from_slice(&text);
+        } else if formats.len() > 1 && n_appended > 0 {
+            // One format a column: those that are appended have theirs, too.
+            let mut widened = bytes.to_vec();
+            let added = n_appended * 2;
+            let at = widened.len() - formats.len() * 2 - 2;
+            let count = (formats.len() + n_appended) as u16;
+            widened[at..at + 2].copy_from_slice(&count.to_be_bytes());
+            widened.extend(std::iter::repeat_n(0, added));
+            let length = (widened.len() - 1) as u32;
+            widened[1..5].copy_from_slice(&length.to_be_bytes());
+            self.to_server.extend_from_slice(&widened);
+        } else {
+            self.to_server.extend_from_slice(bytes);
+        }
+        self.portals.insert(message.portal.to_owned(), Portal { prepared, formats });
+        self.expected.push_back(Expect::Bind);
+    }
+
+    /// Takes a `Describe`. `bytes` is the whole message.
+    pub fn describe(&mut self, what: Named<'_>, bytes: &[u8]) {
+        let (prepared, formats, statement) = match what {
+            Named::Statement(name) => match self.known(name) {
+                Some(prepared) => (prepared, Arc::from([]), true),
+                None => return self.refuse_extended(Self::unknown("prepared statement", name, "26000")),
+            },
+            Named::Portal(name) => match self.portals.get(name) {
+                Some(portal) => (portal.prepared.clone(), portal.formats.clone(), false),
+                None => return self.refuse_extended(Self::unknown("portal", name, "34000")),
+            },
+        };
+        self.to_server.extend_from_slice(bytes);
+        self.expected.push_back(Expect::Describe { prepared, formats, statement, own: false });
+    }
+
+    /// Takes an `Execute`. `bytes` is the whole message.
+    pub fn execute(&mut self, name: &str, bytes: &[u8]) {
+        let Some(portal) = self.portals.get(name).cloned() else {
+            return self.refuse_extended(Self::unknown("portal", name, "34000"));
+        };
+        self.intend(&portal.prepared.output);
+        let mut run = self.run(portal.prepared.output.clone(), portal.prepared.effect.clone());
+        run.shape = portal.prepared.shape.get().cloned();
+        run.formats = portal.formats;
+        self.to_server.extend_from_slice(bytes);
+        self.expected.push_back(Expect::Execute { run, portal: name.to_owned() });
+    }
+
+    /// Takes a `Close`. `bytes` is the whole message.
+    pub fn close(&mut self, what: Named<'_>, bytes: &[u8]) {
+        match what {
+            Named::Statement(name) => drop(self.prepared.remove(name)),
+            Named::Portal(name) => drop(self.portals.remove(name)),
+        }
+        self.to_server.extend_from_slice(bytes);
+        self.expected.push_back(Expect::Close);
+    }
+
+    /// Takes a `Flush`.
+    pub fn flush(&mut self) {
+        wire::put_flush(&mut self.to_server);
+    }
+
+    /// Takes a `Sync`.
+    pub fn sync(&mut self) {
+        wire::put_sync(&mut self.to_server);
+        self.expected.push_back(Expect::Ready { sync: true, own: false });
+    }
+
+    /// Refuses what is a message of its own, such as a function call.
+    pub fn refuse(&mut self, refusal: Box<Refusal>) {
+        self.query(vec![Treatment::Refuse(refusal)]);
+    }
+
+    /// Sends statements of the gateway's own, whose answers the client does not see.
+    pub fn own_query(&mut self, statements: &[String]) {
+        wire::put_query(&statements.join(";"), &mut self.to_server);
+        statements.iter().for_each(|_| self.expected.push_back(Expect::Own));
+        self.expected.push_back(Expect::Ready { sync: false, own: true });
+    }
+
+    /// Lets the client hear of the next `ReadyForQuery`, though it is the answer to the gateway.
+    pub fn greet(&mut self) {
+        if let Some(Expect::Ready { own, .. }) = self.expected.back_mut() {
+            *own = false;
+        }
+    }
+
+    /// Tells whether a statement on its way, or one that has succeeded, changes what the session asks for.
+    pub fn changes_wish(&self) -> bool {
+        let changes = |expect: &Expect| match expect {
+            Expect::Simple(run) | Expect::Execute { run, .. } => run.effect != Effect::None,
+            _ => false,
+        };
+        !self.effects.is_empty() || self.expected.iter().any(changes)
+    }
+
+    /// Takes a message of the server.
+    ///
+    /// # Errors
+    ///
+    /// [`Fatal`]; nothing more may leave then, not even what was written.
+    pub fn server_said(&mut self, frame: &Frame<'_>, stops: &Stops<'_>, metrics: &Metrics) -> Result<(), Fatal> {
+        if frame.tag == b'D' {
+            return self.row(frame.body(), stops, metrics);
+        }
+        let message = Backend::parse(frame).map_err(|error| Fatal::Server(error.to_string()))?;
+        match message {
+            // A row can be put into each of these; `scrub` says how.
+            Backend::NoticeResponse(_) | Backend::NotificationResponse { .. } => Ok(()),
+            Backend::ParameterStatus { name, value } => {
+                if scrub::passes_parameter(name, value, &self.asked_values) {
+                    self.to_client.extend_from_slice(frame.bytes);
+                }
+                Ok(())
+            }
+            Backend::ErrorResponse(notice) => self.error(notice, metrics),
+            Backend::ReadyForQuery(status) => self.ready(status),
+            Backend::RowDescription(description) => self.description(description),
+            Backend::CommandComplete(tag) => self.complete(tag, metrics),
+            Backend::EmptyQueryResponse => {
+                match self.expected.pop_front() {
+                    Some(Expect::Simple(_) | Expect::Execute { .. }) => self.to_client.extend_from_slice(frame.bytes),
+                    Some(Expect::Own) => {}
+                    other => return Err(out_of_turn("EmptyQueryResponse", other.as_ref())),
+                }
+                Ok(())
+            }
+            Backend::PortalSuspended => {
+                let Some(Expect::Execute { mut run, .. }) = self.expected.pop_front() else {
+                    return Err(out_of_turn("PortalSuspended", None));
+                };
+                self.end_part(&mut run, metrics);
+                self.to_client.extend_from_slice(frame.bytes);
+                Ok(())
+            }
+            Backend::ParseComplete => match self.expected.pop_front() {
+                Some(Expect::Parse { .. }) => {
+                    self.to_client.extend_from_slice(frame.bytes);
+                    Ok(())
+                }
+                other => Err(out_of_turn("ParseComplete", other.as_ref())),
+            },
+            Backend::BindComplete => match self.expected.pop_front() {
+                Some(Expect::Bind) => {
+                    self.to_client.extend_from_slice(frame.bytes);
+                    Ok(())
+                }
+                other => Err(out_of_turn("BindComplete", other.as_ref())),
+            },
+            Backend::CloseComplete => match self.expected.pop_front() {
+                Some(Expect::Close) => {
+                    self.to_client.extend_from_slice(frame.bytes);
+                    Ok(())
+                }
+                other => Err(out_of_turn("CloseComplete", other.as_ref())),
+            },
+            Backend::ParameterDescription(_) => match self.expected.front() {
+                Some(Expect::Describe { statement: true, own, .. }) => {
+                    if !own {
+                        self.to_client.extend_from_slice(frame.bytes);
+                    }
+                    Ok(())
+                }
+                other => Err(out_of_turn("ParameterDescription", other)),
+            },
+            Backend::NoData => match self.expected.pop_front() {
+                Some(Expect::Describe { own, prepared, .. }) => {
+                    let _ = prepared.shape.set(Arc::new(Shape::default()));
+                    if !own {
+                        self.to_client.extend_from_slice(frame.bytes);
+                    }
+                    Ok(())
+                }
+                other => Err(out_of_turn("NoData", other.as_ref())),
+            },
+            Backend::DataRow(_) => unreachable!("rows were handled before"),
+            Backend::Authentication(_)
+            | Backend::BackendKeyData { .. }
+            | Backend::CopyInResponse(_)
+            | Backend::CopyOutResponse(_)
+            | Backend::CopyBothResponse(_)
+            | Backend::CopyData(_)
+            | Backend::CopyDone
+            | Backend::FunctionCallResponse(_)
+            | Backend::NegotiateProtocolVersion { .. } => {
+                Err(Fatal::Server(format!("a message of type `{}`", frame.tag.escape_ascii())))
+            }
+        }
+    }
+
+    fn description(&mut self, attested: RowDescription<'_>) -> Result<(), Fatal> {
+        match self.expected.front_mut() {
+            Some(Expect::Own) => Ok(()),
+            Some(Expect::Simple(run)) => {
+                run.running = true;
+                run.at = self.to_client.len();
+                run.formats = attested.fields().map(|field| field.format).collect();
+                let shape = Shape::of(&attested, &run.output.expected, &self.view.origins)?;
+                if let Some(cells) = &run.output.cells {
+                    cells.describe(&attested, &[], &mut self.to_client).map_err(Fatal::Server)?;
+                } else if let Some(copy) = &run.output.copy {
+                    begin_copy(&shape, copy, &mut self.to_client);
+                } else {
+                    attested.strip_last(shape.total - shape.visible).put(&mut self.to_client);
+                }
+                run.shape = Some(Arc::new(shape));
+                Ok(())
+            }
+            Some(Expect::Describe { .. }) => {
+                let Some(Expect::Describe { prepared, formats, own, .. }) = self.expected.pop_front() else {
+                    unreachable!("it was just seen")
+                };
+                let shape = Shape::of(&attested, &prepared.output.expected, &self.view.origins)?;
+                if !own {
+                    match &prepared.output {
+                        // COPY returns no rows.
+                        Output { copy: Some(_), .. } => wire::put_empty(b'n', &mut self.to_client),
+                        Output { cells: Some(cells), .. } => {
+                            cells.describe(&attested, &formats, &mut self.to_client).map_err(Fatal::Server)?;
+                        }
+                        _ => attested.strip_last(shape.total - shape.visible).put(&mut self.to_client),
+                    }
+                }
+                let _ = prepared.shape.set(Arc::new(shape));
+                Ok(())
+            }
+            other => Err(out_of_turn("RowDescription", other.map(|it| &*it))),
+        }
+    }
+
+    fn row(&mut self, body: &[u8], stops: &Stops<'_>, metrics: &Metrics) -> Result<(), Fatal> {
+        let wrong = |error: Malformed| Fatal::Server(error.to_string());
+        let row = wire::DataRow::parse(body).map_err(wrong)?;
+        let run = match self.expected.front_mut() {
+            Some(Expect::Own) => return Ok(()),
+            Some(Expect::Simple(run) | Expect::Execute { run, .. }) => run,
+            other => return Err(out_of_turn("DataRow", other.map(|it| &*it))),
+        };
+        if run.shape.is_none()
+            && let Some(Expect::Execute { run, portal }) = self.expected.front_mut()
+        {
+            run.shape = self.portals.get(portal.as_str()).and_then(|portal| portal.prepared.shape.get().cloned());
+        }
+        let Some(Expect::Simple(run) | Expect::Execute { run, .. }) = self.expected.front_mut() else {
+            unreachable!("it was just seen")
+        };
+        let shape = run.shape.clone().ok_or_else(|| Fatal::Server("a row that was not described".to_owned()))?;
+        if row.len() != shape.total {
+            return Err(Fatal::Server(format!("a row of {} columns, {} were described", row.len(), shape.total)));
+        }
+        if !run.running {
+            run.begin(&mut self.to_client);
+        }
+        if self.view.max_rows > 0 && run.rows >= self.view.max_rows {
+            run.too_many = true;
+            return Ok(());
+        }
+        if run.output.cells.is_none() {
+            return self.row_of_people(&row, &shape, stops, metrics);
+        }
+        run.cells.push(row.columns().map(|value| value.map(<[u8]>::to_vec)).collect());
+        Ok(())
+    }
+
+    fn row_of_people(
+        &mut self,
+        row: &wire::DataRow<'_>,
+        shape: &Arc<Shape>,
+        stops: &Stops<'_>,
+        metrics: &Metrics,
+    ) -> Result<(), Fatal> {
+        let Some(Expect::Simple(run) | Expect::Execute { run, .. }) = self.expected.front_mut() else {
+            unreachable!("whoever calls has seen it")
+        };
+        if !shape.subjects.is_empty() {
+            if !stops.fresh {
+                return Err(Fatal::Stale);
+            }
+            let bit = self.view.bit.ok_or_else(|| Fatal::Server("rows of people without a purpose".to_owned()))?;
+            self.canonical.resize_with(shape.subjects.len().max(self.canonical.len()), Canonical::default);
+            let kind = self.view.subject_type;
+            let mut seen: [&[u8]; 8] = [&[]; 8];
+            let mut n_seen = 0;
+            let mut held_back = false;
+            let mut rooms = self.canonical.iter_mut();
+            let first = run.subjects.clone_position();
+            for (number, at) in shape.subjects.iter().enumerate() {
+                let value = row.column(*at).expect("the row is as long as its shape");
+                let (Some(value), Some(room)) = (value, rooms.next()) else { continue };
+                let format = format_of(&run.formats, *at)?;
+                let subject =
+                    room.read(kind, format, value).ok_or_else(|| Fatal::Server("an id that is none".to_owned()))?;
+                held_back |= stops.stopped.stops(subject, bit, run.since);
+                if seen[..n_seen].contains(&subject) {
+                    continue;
+                }
+                if n_seen < seen.len() {
+                    seen[n_seen] = subject;
+                    n_seen += 1;
+                }
+                run.subjects.push(number as u8, subject);
+            }
+            if held_back {
+                run.subjects.rewind(first);
+                metrics.stopped_rows.one();
+                return Ok(());
+            }
+        }
+        run.rows += 1;
+        if let Some(copy) = &run.output.copy {
+            self.scratch.clear();
+            let pseudonyms = self.view.pseudonyms.as_ref();
+            let mut written: Vec<Option<Vec<u8>>> = Vec::with_capacity(shape.pseudonyms.len());
+            for at in &shape.pseudonyms {
+                let value = row.column(*at).expect("the row is as long as its shape");
+                written.push(value.zip(pseudonyms).map(|(value, pseudonyms)| {
+                    let mut out = Vec::new();
+                    pseudonyms.push(value, Format::Text, &mut out);
+                    out
+                }));
+            }
+            let columns: Vec<Option<&[u8]>> = row
+                .columns()
+                .take(shape.visible)
+                .enumerate()
+                .map(|(at, value)| match shape.pseudonyms.binary_search(&at) {
+                    Ok(place) => written[place].as_deref(),
+                    Err(_) => value,
+                })
+                .collect();
+            copy.format.push_row(columns.into_iter(), &mut self.scratch);
+            wire::put_copy_data(&self.scratch, &mut self.to_client);
+        } else if shape.pseudonyms.is_empty() {
+            row.put_without_last(shape.total - shape.visible, &mut self.to_client);
+        } else {
+            let kind = self.view.subject_type;
+            let (formats, scratch) = (run.formats.clone(), &mut self.scratch);
+            let pseudonyms = self.view.pseudonyms.as_ref();
+            let mut failed = None;
+            let mut canonical = Canonical::default();
+            row.put_replaced(shape.visible, &mut self.to_client, |at, value, out| {
+                if shape.pseudonyms.binary_search(&at).is_err() {
+                    return Replaced::Kept;
+                }
+                let (Some(value), Some(pseudonyms)) = (value, pseudonyms) else { return Replaced::Null };
+                let format = match format_of(&formats, at) {
+                    Ok(format) => format,
+                    Err(error) => {
+                        failed = Some(error);
+                        return Replaced::Null;
+                    }
+                };
+                let Some(subject) = canonical.read(kind, format, value) else {
+                    failed = Some(Fatal::Server("an id that is none".to_owned()));
+                    return Replaced::Null;
+                };
+                scratch.clear();
+                pseudonyms.push(subject, format, scratch);
+                out.extend_from_slice(scratch);
+                Replaced::Written
+            });
+            if let Some(failed) = failed {
+                return Err(failed);
+            }
+        }
+        if run.subjects.len() >= CHUNK_ROWS || self.to_client.len() - run.at >= CHUNK_BYTES {
+            run.part(self.to_client.len(), &mut self.guards, metrics);
+        }
+        Ok(())
+    }
+
+    fn end_part(&mut self, run: &mut Run, metrics: &Metrics) {
+        // An answer without rows says something, too: that there are none.
+        if run.output.said.as_ref().is_some_and(|said| said.kind != SaidKind::Write) || !run.subjects.is_empty() {
+            run.part(self.to_client.len(), &mut self.guards, metrics);
+        }
+    }
+
+    fn complete(&mut self, tag: &str, metrics: &Metrics) -> Result<(), Fatal> {
+        let mut run = match self.expected.pop_front() {
+            Some(Expect::Own) => return Ok(()),
+            Some(Expect::Simple(run) | Expect::Execute { run, .. }) => run,
+            other => return Err(out_of_turn("CommandComplete", other.as_ref())),
+        };
+        if !run.running {
+            run.begin(&mut self.to_client);
+        }
+        if let Some(cells) = run.output.cells.clone() {
+            run.rows = cells.write(&run.cells, &run.formats, &mut self.to_client).map_err(Fatal::Server)?;
+        }
+        self.end_part(&mut run, metrics);
+        metrics.permitted.one();
+        if run.too_many {
+            // Rows were held back, so this is no answer: it ends as an error, like a limit of the server's.
+            let message =
+                format!("the statement returns more than {} rows, which is the most allowed", self.view.max_rows);
+            let hint = Some("narrow it down, or ask for a transfer");
+            let report = Report { severity: Severity::Fatal, code: "54000", message: &message, detail: None, hint };
+            wire::put_report(&report, &mut self.to_client);
+            return Err(Fatal::Server("more rows than allowed".to_owned()));
+        }
+        if run.output.copy.is_some() {
+            wire::put_copy_done(&mut self.to_client);
+            wire::put_command_complete(&format!("COPY {}", run.rows), &mut self.to_client);
+        } else if run.output.said.as_ref().is_some_and(|said| said.kind != SaidKind::Write) {
+            // The server counts rows that were held back.
+            let verb = tag.split(' ').next().unwrap_or("SELECT");
+            wire::put_command_complete(&format!("{verb} {}", run.rows), &mut self.to_client);
+        } else {
+            wire::put_command_complete(tag, &mut self.to_client);
+        }
+        match run.effect {
+            Effect::None => {}
+            effect => {
+                if effect == Effect::Discard {
+                    self.prepared.clear();
+                    self.portals.clear();
+                    self.cursors.clear();
+                }
+                self.effects.push(effect);
+            }
+        }
+        Ok(())
+    }
+
+    fn ready(&mut self, status: TransactionStatus) -> Result<(), Fatal> {
+        let Some(Expect::Ready { own, .. }) = self.expected.pop_front() else {
+            return Err(Fatal::Server("ReadyForQuery out of turn".to_owned()));
+        };
+        self.status = status;
+        if status == TransactionStatus::Idle {
+            self.cursors.clear();
+        }
+        if !own {
+            wire::put_ready(status, &mut self.to_client);
+        }
+        Ok(())
+    }
+
+    fn error(&mut self, notice: Notice<'_>, metrics: &Metrics) -> Result<(), Fatal> {
+        let code = scrub::code(notice.field(b'C').unwrap_or_default()).to_owned();
+        let front = self.expected.pop_front();
+        let mut stage = Stage::Reading;
+        let mut extended = true;
+        let mut refusal = None;
+        let mut own = false;
+        match front {
+            None => {
+                // The server ends the connection of its own accord.
+                return Err(Fatal::Server(format!("{code} ({})", scrub::words(&code, "", Stage::Running))));
+            }
+            Some(Expect::Refused(given)) => refusal = Some(given),
+            Some(Expect::Simple(mut run)) => {
+                extended = false;
+                if run.running {
+                    stage = Stage::Running;
+                    self.end_part(&mut run, metrics);
+                }
+                refusal = run.refusal.take();
+            }
+            Some(Expect::Execute { mut run, .. }) => {
+                stage = Stage::Running;
+                self.end_part(&mut run, metrics);
+            }
+            Some(Expect::Parse { name, before, prepared }) => {
+                refusal = prepared.refusal.clone();
+                if self.prepared.get(&name).is_some_and(|now| Arc::ptr_eq(now, &prepared)) {
+                    match before {
+                        // An unnamed statement is gone once another was tried.
+                        Some(before) if !name.is_empty() => drop(self.prepared.insert(name, before)),
+                        _ => drop(self.prepared.remove(&name)),
+                    }
+                }
+            }
+            // Values are bound here, and folded into plans.
+            Some(Expect::Bind) => stage = Stage::Running,
+            Some(Expect::Describe { .. } | Expect::Close) => {}
+            Some(Expect::Own) => own = true,
+            Some(ready @ Expect::Ready { .. }) => {
+                // A deferred constraint fails when the transaction ends.
+                self.expected.push_front(ready);
+                stage = Stage::Running;
+            }
+        }
+        if matches!(self.expected.front(), Some(Expect::Ready { sync: false, .. })) {
+            extended = false;
+        }
+        if own {
+            let words =
+                scrub::words(&code, &notice.field(b'M').map(String::from_utf8_lossy).unwrap_or_default(), stage);
+            return Err(Fatal::Server(format!("the session could not be set up: {words}")));
+        } else if let Some(refusal) = refusal {
+            metrics.denied.one();
+            self.guards.push(Guard { at: self.to_client.len(), record: Record::Refused(refusal) });
+        } else {
+            let said = notice.field(b'M').map(String::from_utf8_lossy).unwrap_or_default();
+            let words = scrub::words(&code, &said, stage);
+            if words != said {
+                metrics.scrubbed.one();
+            }
+            let severity = if notice.field(b'V') == Some(b"FATAL") { Severity::Fatal } else { Severity::Error };
+            let report = Report { severity, code: &code, message: &words, detail: None, hint: None };
+            wire::put_report(&report, &mut self.to_client);
+        }
+        // The server passes over what was sent before the next Sync, or what is left of this Query.
+        while let Some(next) = self.expected.front() {
+            if matches!(next, Expect::Ready { sync, .. } if *sync == extended) {
+                break;
+            }
+            match self.expected.pop_front() {
+                Some(Expect::Parse { name, before, prepared }) => {
+                    if self.prepared.get(&name).is_some_and(|now| Arc::ptr_eq(now, &prepared)) {
+                        match before {
+                            Some(before) => drop(self.prepared.insert(name, before)),
+                            None => drop(self.prepared.remove(&name)),
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Subjects {
+    fn clone_position(&self) -> (usize, usize) {
+        (self.bytes.len(), self.count)
+    }
+
+    fn rewind(&mut self, (bytes, count): (usize, usize)) {
+        self.bytes.truncate(bytes);
+        self.count = count;
+    }
+}
+
+fn format_of(formats: &[i16], at: usize) -> Result<Format, Fatal> {
+    let code = match formats.len() {
+        0 => 0,
+        1 => formats[0],
+        _ => formats.get(at).copied().unwrap_or(0),
+    };
+    Format::of_code(code).ok_or_else(|| Fatal::Server("a format that is neither text nor binary".to_owned()))
+}
+
+fn begin_copy(shape: &Shape, copy: &CopyOut, out: &mut BytesMut) {
+    wire::put_copy_out_response(0, shape.visible as u16, out);
+    if copy.header {
+        let mut line = Vec::new();
+        copy.format.push_row(shape.names.iter().take(shape.visible).map(|name| Some(name.as_slice())), &mut line);
+        wire::put_copy_data(&line, out);
+    }
+}
+
+fn out_of_turn(what: &str, instead: Option<&Expect>) -> Fatal {
+    let expected = match instead {
+        None => "nothing",
+        Some(Expect::Simple(_)) => "the answer to a statement",
+        Some(Expect::Ready { .. }) => "ReadyForQuery",
+        Some(Expect::Own) => "the answer to the gateway",
+        Some(Expect::Parse { .. }) => "ParseComplete",
+        Some(Expect::Bind) => "BindComplete",
+        Some(Expect::Describe { .. }) => "a description",
+        Some(Expect::Execute { .. }) => "the answer to Execute",
+        Some(Expect::Close) => "CloseComplete",
+        Some(Expect::Refused(_)) => "an error",
+    };
+    Fatal::Server(format!("{what} where {expected} was due"))
+}
