@@ -13,7 +13,7 @@ FUZZ_CASES ?= 5000
 
 export URL CHROMIUM
 
-.PHONY: help setup build inspect test format lint unit services judges docs deny audit corpus bench fuzz clean
+.PHONY: help setup build inspect test format lint unit services judges clients docs deny audit corpus bench fuzz clean
 
 help: ## lists what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -51,11 +51,14 @@ format: ## the layout of the source
 lint: ## clippy, where a warning is an error
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 
-unit: judges services ## all tests but the corpus; those of crates/domain/tests keep the layers and the catalogue
+unit: judges services clients ## all tests but the corpus; those of crates/domain/tests keep the layers and the catalogue
 	cargo test --workspace --locked
 
 services: ## installs the servers that tests speak to, where they are missing
 	@sh scripts/setup.sh --services
+
+clients: ## installs the clients of PostgreSQL that the gateway is tried with, where they are missing
+	@sh scripts/setup.sh --clients
 
 docs: ## the documentation of the crates, where a warning is an error
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked

@@ -12,13 +12,16 @@ set -eu
 want_corpus=no
 want_services=no
 want_judges=no
+want_clients=no
 judges=${VIGIE_JUDGES:-$(dirname "$0")/../target/judges}
+clients=${VIGIE_CLIENTS:-$(dirname "$0")/../target}
 for argument in "$@"; do
     case $argument in
         --corpus) want_corpus=yes ;;
         --services) want_services=yes ;;
         --judges) want_judges=yes ;;
-        *) echo "setup: unknown argument \`$argument\`; expected --corpus, --services or --judges" >&2; exit 2 ;;
+        --clients) want_clients=yes ;;
+        *) echo "setup: unknown argument \`$argument\`; expected --corpus, --services, --judges or --clients" >&2; exit 2 ;;
     esac
 done
 
@@ -59,6 +62,36 @@ make_judges() {
     }
 }
 
+# In Python and in JavaScript; what Debian has comes with the packages below.
+the_clients="psycopg[binary]==3.3.9 asyncpg==0.32.0 SQLAlchemy==2.1.9"
+the_node_clients="pg@8.23.1"
+
+make_clients() {
+    [ "$want_clients" = yes ] || return 0
+    mkdir -p "$clients"
+    # As above: by its own name, not by a link.
+    clients=$(cd "$clients" && pwd -P)
+    if [ "$(cat "$clients/clients/.clients" 2>/dev/null)" != "$the_clients" ]; then
+        echo "setup: installing $the_clients in $clients/clients" >&2
+        # shellcheck disable=SC2086
+        python3 -m venv --clear "$clients/clients" >&2 &&
+            "$clients/clients/bin/python" -m pip install --quiet --disable-pip-version-check $the_clients </dev/null >&2 &&
+            echo "$the_clients" >"$clients/clients/.clients" || {
+            echo "setup: could not install $the_clients in $clients/clients; see the messages above" >&2
+            exit 2
+        }
+    fi
+    if [ "$(cat "$clients/clients-node/.clients" 2>/dev/null)" != "$the_node_clients" ]; then
+        echo "setup: installing $the_node_clients in $clients/clients-node" >&2
+        mkdir -p "$clients/clients-node" && echo '{ "private": true }' >"$clients/clients-node/package.json" &&
+            npm install --prefix "$clients/clients-node" --no-fund --no-audit --silent "$the_node_clients" </dev/null >&2 &&
+            echo "$the_node_clients" >"$clients/clients-node/.clients" || {
+            echo "setup: could not install $the_node_clients in $clients/clients-node; see the messages above" >&2
+            exit 2
+        }
+    fi
+}
+
 has_libclang() { ls /usr/lib/llvm*/lib/libclang*.so* >/dev/null 2>&1 && ls -d /usr/lib/llvm*/lib/clang/*/include >/dev/null 2>&1; }
 
 missing=
@@ -82,11 +115,19 @@ if [ "$want_judges" = yes ]; then
     { has go && [ -d /usr/share/gocode/src/golang.org/x/mod/sumdb/tlog ]; } || missing="$missing golang-go golang-golang-x-mod-dev"
 fi
 
+if [ "$want_clients" = yes ]; then
+    has_venv || missing="$missing python3 python3-venv"
+    has psql || missing="$missing postgresql-client"
+    has java || missing="$missing default-jdk-headless"
+    [ -f /usr/share/java/postgresql.jar ] || missing="$missing libpostgresql-jdbc-java"
+    { has node && has npm; } || missing="$missing nodejs npm"
+fi
+
 if ! has cargo; then
     echo "setup: Rust is missing; install it from https://rustup.rs (the version is in Cargo.toml, rust-version)" >&2
     exit 2
 fi
-[ -n "$missing" ] || { make_judges; exit 0; }
+[ -n "$missing" ] || { make_judges; make_clients; exit 0; }
 
 if ! has apt-get; then
     echo "setup: please install$missing with this system's package manager, or name a Chromium with CHROMIUM=PATH" >&2
@@ -114,3 +155,4 @@ install || { $as_root apt-get update -q </dev/null >&2 && install; } || {
     exit 2
 }
 make_judges
+make_clients

@@ -8,10 +8,10 @@
 //!
 //! Out of scope: what is permitted (`policy`), what SQL means (`statement`), what a ledger is (`ledger`).
 //!
-//! In reading order: [`config`]; [`wire`], [`scram`], [`tls`], [`login`] (the protocol, both ways); [`identity`],
-//! [`place`], [`startup`] (who comes in); [`subject`], [`stop`],
-//! [`pseudonym`], [`scrub`], [`shape`], [`view`], [`copy`], [`aggregate`] (what is done to rows); [`treat`] and [`session`]
-//! (statements, and the state of a client); [`pool`], [`control`], [`metrics`].
+//! In reading order: [`config`]; [`wire`], [`scram`], [`tls`], [`identity`], [`place`], [`startup`], [`login`] (the
+//! protocol, both ways, and who speaks it); [`subject`], [`stop`], [`pseudonym`], [`scrub`], [`shape`], [`view`], [`copy`],
+//! [`aggregate`] (what is done to rows); [`readings`], [`treat`], [`standing`] and [`session`] (statements, and the state
+//! of a client); [`accounting`] (entries, before anything leaves); [`pool`], [`control`], [`metrics`], [`gateway`].
 
 pub mod config;
 
@@ -20,11 +20,11 @@ pub mod wire;
 pub mod scram;
 pub mod tls;
 
-pub mod login;
-
 pub mod identity;
 pub mod place;
 pub mod startup;
+
+pub mod login;
 
 pub mod aggregate;
 pub mod copy;
@@ -35,8 +35,22 @@ pub mod stop;
 pub mod subject;
 pub mod view;
 
+pub mod readings;
 pub mod session;
+pub mod standing;
 pub mod treat;
 
+pub mod accounting;
+
+pub mod control;
+pub mod gateway;
 pub mod metrics;
 pub mod pool;
+
+pub use gateway::{Gateway, GatewayError};
+
+/// Returns an error with all its causes, in one line.
+pub fn in_full(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}

@@ -5,7 +5,7 @@
 use crate::{
     aggregate,
     pseudonym::Pseudonyms,
-    shape::{Origin, OriginColumn, Origins},
+    shape::{Instance, Origin, OriginColumn, Origins},
 };
 use std::collections::HashMap;
 use vigie_policy::{
@@ -24,8 +24,8 @@ pub struct Known {
     pub name: TableName,
     /// Its columns, by number.
     pub columns: Vec<(i16, ColumnName)>,
-    /// Whether a subject column of it is unique: a person has at most one row.
-    pub one_row_a_person: bool,
+    /// Whether no column is of a type where `LIKE 'abc%'` and `^@ 'abc'` differ (`citext`, `bytea`).
+    pub prefix_operators: bool,
 }
 
 /// What a session may see: fixed until its purpose changes.
@@ -39,8 +39,10 @@ pub struct View {
     pub origins: Origins,
     /// Ids by the name without a schema, which is found on the role's search path.
     pub own: HashMap<String, u32>,
-    /// Ids by schema and name.
-    pub qualified: HashMap<(String, String), u32>,
+    /// All tables of the data map, whether this role may use them or not.
+    pub map_tables: Vec<TableName>,
+    /// Whether `LIKE` of a prefix may become the operator for it: no column is of a type where they differ.
+    pub prefix_operators: bool,
     /// The bit of the purpose in masks; `None` without a purpose.
     pub bit: Option<u8>,
     /// Makes pseudonyms; `None` without a purpose.
@@ -72,7 +74,8 @@ impl View {
             kind: role.kind,
             origins: Origins::new(),
             own: HashMap::new(),
-            qualified: HashMap::new(),
+            map_tables: compiled.map.tables.iter().map(|table| table.name.clone()).collect(),
+            prefix_operators: known.iter().all(|found| found.prefix_operators),
             bit: role.purpose.as_ref().and_then(|name| compiled.map.purpose(name.as_str())).map(|purpose| purpose.bit),
             pseudonyms,
             subject_type: compiled.map.subject_type,
@@ -85,28 +88,28 @@ impl View {
                 continue;
             }
             for found in known {
-                let is_view = found.name.schema.as_str() == role.name.as_str() && found.name.name == table.name.name;
-                if found.name != table.name && !is_view {
+                if found.name.schema.as_str() != role.name.as_str() || found.name.name != table.name.name {
                     continue;
                 }
                 view.origins.insert(found.oid, origin(table, found, role));
-                let name = found.name.name.clone();
-                if is_view {
-                    view.own.insert(name.clone(), found.oid);
-                }
-                view.qualified.insert((found.name.schema.as_str().to_owned(), name), found.oid);
+                view.own.insert(found.name.name.clone(), found.oid);
             }
         }
         view
     }
 
-    /// Returns the relation that a name means in a session of this role; `None` for what is not governed.
+    /// Returns the view that a name means in a session of this role; `None` for what is not governed.
     pub fn find(&self, schema: Option<&str>, name: &str) -> Option<(u32, &Origin)> {
-        let oid = match schema {
-            None => self.own.get(name),
-            Some(schema) => self.qualified.get(&(schema.to_owned(), name.to_owned())),
-        }?;
+        if schema.is_some_and(|schema| schema != self.role.as_str()) {
+            return None;
+        }
+        let oid = self.own.get(name)?;
         self.origins.get(oid).map(|origin| (*oid, origin))
+    }
+
+    /// Returns the name of the column with the person's id.
+    pub fn subject_name(&self, instance: &Instance) -> Option<&str> {
+        self.origins.get(&instance.oid)?.columns.get(&instance.subject).map(|column| column.name.as_str())
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! Names are as the catalog spells them, unquoted. System schemas (`pg_catalog`, `information_schema`, `pg_toast`) are left
 //! out, except for the functions of `pg_catalog` that PUBLIC may execute though the hardening revokes them.
+//!
+//! Definitions and expressions are read under `SET LOCAL search_path = pg_catalog`: otherwise PostgreSQL leaves out schemas.
 
 use crate::names::{ColumnName, RoleName, SchemaName, TableName};
 use serde::{Deserialize, Serialize};

@@ -24,6 +24,13 @@ pub mod rights;
 pub mod catalog;
 pub mod sql;
 
+pub mod drift;
+pub mod lint;
+
+pub mod diff;
+pub mod draft;
+pub mod table;
+
 pub use compiled::{CompileError, CompileErrors, Compiled, Condition, Conditions, Context, compile};
 pub use decide::{Asker, Decision};
 pub use map::DataMap;

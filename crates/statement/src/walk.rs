@@ -449,6 +449,8 @@ impl Walk {
             // Named arguments of XML functions.
             NodeEnum::ResTarget(it) => self.maybe(it.val.as_ref()),
             NodeEnum::NamedArgExpr(it) => self.maybe(it.arg.as_ref()),
+            // `(x, y) = (SELECT …)` comes as one node per column, each with the whole query.
+            NodeEnum::MultiAssignRef(it) if it.colno > 1 => Ok(()),
             NodeEnum::MultiAssignRef(it) => self.maybe(it.source.as_ref()),
             NodeEnum::GroupingFunc(it) => {
                 self.aggregates |= self.depth == 1;

@@ -14,6 +14,7 @@ mod routing;
 mod sites;
 pub mod trackers;
 
+pub mod certificates;
 pub mod demo;
 pub mod expected;
 pub mod hostile;

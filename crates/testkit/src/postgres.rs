@@ -5,6 +5,7 @@
 //!
 //! Durability is off unless asked for: what a test of durability kills is started with [`Settings::durable`].
 
+use crate::certificates::Identity;
 use nix::{
     sys::signal::{Signal, kill},
     unistd::{Pid, Uid, User},
@@ -12,7 +13,7 @@ use nix::{
 use std::{
     fs, io,
     net::TcpListener,
-    os::unix::process::CommandExt as _,
+    os::unix::{fs::OpenOptionsExt as _, process::CommandExt as _},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
@@ -39,6 +40,8 @@ pub struct Settings {
     pub configuration: Vec<String>,
     /// Lines of `pg_hba.conf` before the last one, which trusts the loopback.
     pub access: Vec<String>,
+    /// Who the server is; with this it speaks TLS to whoever asks for it.
+    pub identity: Option<Identity>,
 }
 
 /// Why no server runs.
@@ -125,7 +128,8 @@ impl PostgresServer {
             return Err(failed(format!("`initdb` said {}", String::from_utf8_lossy(&made.stderr)), None));
         }
         let port = free_port().map_err(|error| failed("no port is free", error))?;
-        configure(&data, folder.path(), port, settings).map_err(|error| failed("it could not be configured", error))?;
+        configure(&data, folder.path(), port, settings, owner.as_ref())
+            .map_err(|error| failed("it could not be configured", error))?;
         let child = launch(&programs, owner.as_ref(), &data)?;
         let mut server = Self { folder, programs, owner, port, child };
         server.wait()?;
@@ -254,7 +258,7 @@ fn free_port() -> io::Result<u16> {
     TcpListener::bind(("127.0.0.1", 0))?.local_addr().map(|address| address.port())
 }
 
-fn configure(data: &Path, sockets: &Path, port: u16, settings: &Settings) -> io::Result<()> {
+fn configure(data: &Path, sockets: &Path, port: u16, settings: &Settings, owner: Option<&User>) -> io::Result<()> {
     let mut lines = vec![
         format!("port = {port}"),
         "listen_addresses = '127.0.0.1'".to_owned(),
@@ -265,6 +269,11 @@ fn configure(data: &Path, sockets: &Path, port: u16, settings: &Settings) -> io:
     ];
     if !settings.durable {
         lines.extend(["fsync = off", "synchronous_commit = off", "full_page_writes = off"].map(str::to_owned));
+    }
+    if let Some(identity) = &settings.identity {
+        lines.push("ssl = on".to_owned());
+        write_for(owner, &data.join("server.crt"), &identity.certificate)?;
+        write_for(owner, &data.join("server.key"), &identity.key)?;
     }
     lines.extend(settings.configuration.iter().cloned());
     let path = data.join("postgresql.conf");
@@ -277,6 +286,13 @@ fn configure(data: &Path, sockets: &Path, port: u16, settings: &Settings) -> io:
     let mut access = settings.access.join("\n");
     access.push_str("\nlocal all all trust\nhost all all 127.0.0.1/32 trust\n");
     fs::write(data.join("pg_hba.conf"), access)
+}
+
+/// Writes a file that only the owner of the cluster reads, as the server demands of keys.
+fn write_for(owner: Option<&User>, path: &Path, text: &str) -> io::Result<()> {
+    let mut options = fs::OpenOptions::new();
+    io::Write::write_all(&mut options.create_new(true).write(true).mode(0o600).open(path)?, text.as_bytes())?;
+    nix::unistd::chown(path, owner.map(|owner| owner.uid), owner.map(|owner| owner.gid)).map_err(io::Error::from)
 }
 
 fn launch(programs: &Path, owner: Option<&User>, data: &Path) -> Result<Child, PostgresError> {

@@ -225,7 +225,7 @@ impl Vault {
             let entry = entry.map_err(failed(folder, "listed"))?;
             // A name that is not UTF-8 is none of ours.
             let Ok(name) = entry.file_name().into_string() else { continue };
-            if name.ends_with(".new") {
+            if entry.path().extension().is_some_and(|extension| extension == "new") {
                 // It was never given its name: nobody relies on it.
                 steps.remove(&entry.path())?;
             }
@@ -283,7 +283,7 @@ impl Vault {
         }
         let (sender, answer) = oneshot::channel();
         let size = bytes.len();
-        self.shared.inbox.submit(Job::Append(Waiting { record, bytes, answer: sender }), size, wait)?;
+        self.shared.inbox.submit(Job::Append(Box::new(Waiting { record, bytes, answer: sender })), size, wait)?;
         Ok(Ticket { answer, shared: self.shared.clone() })
     }
 

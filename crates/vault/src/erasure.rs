@@ -166,7 +166,7 @@ impl Shared {
         let mut places = BTreeMap::new();
         let mut hashes_left = BTreeMap::new();
         let mut at = HEAD_BYTES as u64;
-        let mut draft = new.draft(at);
+        let mut draft = Draft::new(at);
         let mut drafted = 0;
         let mut flush = |draft: Draft, at: &mut u64| -> Result<(), FileError> {
             let (end, written) = new.write(draft)?;
@@ -191,9 +191,9 @@ impl Shared {
             drafted += plain.len();
             if drafted >= BLOCK_BYTES {
                 drafted = 0;
-                let full = std::mem::replace(&mut draft, new.draft(0));
+                let full = std::mem::replace(&mut draft, Draft::new(0));
                 flush(full, &mut at)?;
-                draft = new.draft(at);
+                draft = Draft::new(at);
             }
             Ok(())
         })?;

@@ -84,10 +84,6 @@ impl Growing {
         self.note_persons(record.event_id(), &hashes(key, &record.rows));
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.list.is_empty()
-    }
-
     /// Files the index beside its segment, durably.
     pub(crate) fn file(&self, segment: &SegmentFile, segment_bytes: u64) -> Result<IndexFile, FileError> {
         let mut order: Vec<u32> = (0..self.list.len() as u32).collect();

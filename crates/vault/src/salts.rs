@@ -208,7 +208,7 @@ mod tests {
             let mut bytes = Vec::new();
             salts.write(&mut bytes);
             let mut rest = bytes.as_slice();
-            prop_assert_eq!(Salts::read(count, &mut rest).as_ref(), Some(&salts));
+            prop_assert_eq!(Salts::read(count, &mut rest), Some(salts));
             prop_assert!(rest.is_empty());
         }
     }

@@ -196,6 +196,13 @@ pub(crate) fn temporary(path: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
+impl Draft {
+    /// Begins a block at `at`.
+    pub(crate) fn new(at: u64) -> Self {
+        Self { at, bytes: vec![0; BLOCK_HEAD_BYTES], places: Vec::new() }
+    }
+}
+
 impl SegmentFile {
     /// Makes a segment without records at `path`, under a name that is not its own yet.
     pub(crate) fn create(number: u64, path: &Path, kek: &KeyEncryptionKey, steps: &Steps) -> Result<Self, FileError> {
@@ -249,11 +256,6 @@ impl SegmentFile {
 
     pub(crate) fn steps(&self) -> &Steps {
         &self.steps
-    }
-
-    /// Begins a block at `at`.
-    pub(crate) fn draft(&self, at: u64) -> Draft {
-        Draft { at, bytes: vec![0; BLOCK_HEAD_BYTES], places: Vec::new() }
     }
 
     /// Seals a record into a block.

@@ -8,7 +8,7 @@ use crate::doors::{AppendError, Segment, Shared, Stopped, UNPOISONED, lock};
 use crate::index::{Index, hashes};
 use crate::record::Record;
 use crate::seal::NONCE_BYTES;
-use crate::segment::{FileError, Place};
+use crate::segment::{Draft, FileError, Place};
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender, SyncSender};
@@ -23,7 +23,7 @@ const MOST_AT_ONCE: usize = 4 * 1024 * 1024;
 #[derive(Debug)]
 pub(crate) enum Job {
     /// Write a record.
-    Append(Waiting),
+    Append(Box<Waiting>),
     /// End the segment that grows, if it has records; answer when its index is filed.
     Roll { answer: Sender<()> },
 }
@@ -156,6 +156,17 @@ fn in_full(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// Closes the inbox at its end.
+struct Closing<'inbox>(&'inbox Inbox);
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        self.0.close();
+        // Whoever waits is told so by the end of the channel.
+        drop(std::mem::take(&mut lock(&self.0.state).jobs));
+    }
+}
+
 /// Writes records.
 #[derive(Debug)]
 pub(crate) struct Writer {
@@ -165,6 +176,8 @@ pub(crate) struct Writer {
 
 impl Writer {
     pub(crate) fn run(self) {
+        // Also if it panics: nobody is to wait for a thread that is gone.
+        let _closing = Closing(&self.shared.inbox);
         while let Some(jobs) = self.shared.inbox.take(MOST_AT_ONCE) {
             if let Err(error) = self.work(jobs) {
                 self.shared.inbox.stop(&error);
@@ -177,7 +190,7 @@ impl Writer {
         let mut batch = Vec::new();
         for job in jobs {
             match job {
-                Job::Append(waiting) => batch.push(waiting),
+                Job::Append(waiting) => batch.push(*waiting),
                 Job::Roll { answer } => {
                     self.write(std::mem::take(&mut batch))?;
                     self.roll()?;
@@ -233,7 +246,7 @@ impl Writer {
         let segment = self.shared.newest().expect("one grows");
         let mut nonces = vec![0; batch.len() * NONCE_BYTES];
         getrandom::fill(&mut nonces).map_err(|error| FileError::Random(error.to_string()))?;
-        let mut draft = segment.file.draft(segment.bytes.load(Ordering::Relaxed));
+        let mut draft = Draft::new(segment.bytes.load(Ordering::Relaxed));
         for (waiting, nonce) in batch.iter().zip(nonces.chunks_exact(NONCE_BYTES)) {
             let nonce = nonce.first_chunk().expect("24 bytes");
             segment.file.push(&mut draft, waiting.record.event_id(), &waiting.bytes, nonce);

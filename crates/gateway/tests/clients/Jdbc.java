@@ -41,7 +41,7 @@ public final class Jdbc {
         properties.put("password", password);
         properties.put("sslmode", "verify-full");
         properties.put("sslrootcert", ENV.get("VIGIE_CA"));
-        properties.put("loginTimeout", "20");
+        properties.put("loginTimeout", "60");
         properties.put("prepareThreshold", "2");
         String purpose = ENV.getOrDefault("VIGIE_PURPOSE", "");
         if (!purpose.isEmpty()) {

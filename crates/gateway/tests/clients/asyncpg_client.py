@@ -13,7 +13,7 @@ async def main():
     settings = {"vigie.purpose": PURPOSE} if PURPOSE else {}
     connection = await asyncpg.connect(
         host=HOST, port=PORT, user=USER, password=PASSWORD, database=DATABASE, ssl=context, server_settings=settings,
-        timeout=20,
+        timeout=60,
     )
     ok("connect", {"version": connection.get_server_version().major})
 

@@ -17,7 +17,7 @@ types.setTypeParser(20, Number)
 const connect = async (password = VIGIE_PASSWORD) => {
     const client = new Client({
         host: VIGIE_HOST, port: Number(VIGIE_PORT), user: VIGIE_USER, password, database: VIGIE_DATABASE,
-        ssl: { ca: readFileSync(VIGIE_CA, 'utf8') }, enableChannelBinding: true, connectionTimeoutMillis: 20000,
+        ssl: { ca: readFileSync(VIGIE_CA, 'utf8') }, enableChannelBinding: true, connectionTimeoutMillis: 60000,
         options: VIGIE_PURPOSE ? `-c vigie.purpose=${VIGIE_PURPOSE}` : undefined,
     })
     await client.connect()

@@ -10,7 +10,7 @@ def connect(**more):
     options = f"-c vigie.purpose={PURPOSE}" if PURPOSE else ""
     connection = psycopg.connect(
         host=HOST, port=PORT, user=USER, password=PASSWORD, dbname=DATABASE, sslmode="verify-full", sslrootcert=CA,
-        channel_binding="require", options=options, autocommit=True, connect_timeout=20, **more,
+        channel_binding="require", options=options, autocommit=True, connect_timeout=60, **more,
     )
     connection.add_notice_handler(lambda notice: notices.append(notice.sqlstate))
     return connection
@@ -40,7 +40,7 @@ def _():
 def _():
     connect_with = psycopg.conninfo.make_conninfo(
         host=HOST, port=PORT, user=USER, password="not the password", dbname=DATABASE, sslmode="verify-full",
-        sslrootcert=CA, connect_timeout=20,
+        sslrootcert=CA, connect_timeout=60,
     )
     try:
         psycopg.connect(connect_with).close()
@@ -173,6 +173,16 @@ def _():
 @step("cancel")
 def _():
     with Again(connection.cancel):
+        try:
+            connection.execute(HEAVY)
+        except psycopg.Error as error:
+            state = error.sqlstate
+    return [state, connection.execute("SELECT 1").fetchone()[0]]
+
+
+@step("cancel, encrypted")
+def _():
+    with Again(connection.cancel_safe):
         try:
             connection.execute(HEAVY)
         except psycopg.Error as error:

@@ -57,7 +57,10 @@ class Again:
 
     def run(self):
         while not self.over.wait(self.every_s):
-            self.what()
+            try:
+                self.what()
+            except Exception:  # noqa: BLE001  (the next one may succeed; that none did shows in a step without an end)
+                continue
 
     def __enter__(self):
         self.thread.start()

@@ -1,0 +1,5 @@
+//! Clients and attacks against real PostgreSQL, and the same through the gateway.
+
+mod clients;
+mod reading;
+mod stage;
