@@ -1,3 +1,5 @@
 //! Clients and attacks against real PostgreSQL, and the same through the gateway.
 
+mod bypass;
 mod clients;
+mod wire;
