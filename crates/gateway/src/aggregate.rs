@@ -8,10 +8,10 @@
 //! 1. **One person counts once.** The server first sums per person, then over persons. So the number of contributors is
 //!    exact, and the largest contribution of one of them is known.
 //! 2. **Threshold.** Fewer than `minimum` contributors: withheld, always. The step at which cells begin to show is itself
-//!    drawn per cell between `minimum` and `minimum + 2 × bound`, so that it cannot be used to ask for one person.
+//!    drawn per cell between `minimum` and `minimum + 4 × bound`, so that it cannot be used to ask for one person.
 //! 3. **Dominance.** If one person makes up more than a given share of a sum, that sum is withheld.
-//! 4. **Cell-key noise** ([`CellKeys`]). Same contributors, same noise: asking again teaches nothing. It grows with the
-//!    largest contribution, so that joining or summing cannot lift a person above it.
+//! 4. **Cell-key noise** ([`CellKeys`]). The same question about the same persons has the same noise: asking again teaches
+//!    nothing. It grows with the largest contribution, so that joining or summing cannot lift a person above it.
 //! 5. **Rounding** of counts, if asked for.
 //!
 //! Cells that are withheld are not shown with their values of the dimensions: that somebody exists there, say with an
@@ -27,6 +27,7 @@ mod budget;
 mod cells;
 mod noise;
 mod plan;
+mod read;
 mod rules;
 #[cfg(test)]
 mod tests;

@@ -2,6 +2,7 @@
 //!
 //! Out of scope: reading the files that it names (`open` in `server`), and what a policy says (`policy`).
 
+use crate::place::{Network, UnknownNetwork};
 use serde::Deserialize;
 use std::{
     fs, io,
@@ -78,6 +79,9 @@ pub struct Tls {
     /// The authority of client certificates, in PEM; none are asked for without it.
     #[serde(default)]
     pub client_ca: Option<PathBuf>,
+    /// Whether clients must show one.
+    #[serde(default)]
+    pub client_certificates_required: bool,
 }
 
 /// The files of a policy.
@@ -103,10 +107,10 @@ pub struct People {
     pub oidc: Option<toml::Table>,
     /// Networks with their countries, which may only tighten what the record says.
     #[serde(default)]
-    pub network: Vec<toml::Table>,
+    pub network: Vec<Network>,
     /// What an address in none of them means: `deny` or `allow`.
-    #[serde(default = "deny")]
-    pub unknown_network: String,
+    #[serde(default)]
+    pub unknown_network: UnknownNetwork,
 }
 
 /// Where accesses are logged and what opens them is kept.
@@ -124,6 +128,9 @@ pub struct Ledger {
     pub token: Option<PathBuf>,
     /// The folder of the vault: one for each gateway.
     pub vault: PathBuf,
+    /// Whether the address of a client is part of what is recorded.
+    #[serde(default)]
+    pub client_address: bool,
 }
 
 /// Bounds of what clients may ask for.
@@ -203,10 +210,6 @@ fn five_four_three_two() -> u16 {
     5432
 }
 
-fn deny() -> String {
-    "deny".to_owned()
-}
-
 /// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -236,8 +239,8 @@ impl Config {
     ///
     /// [`ConfigError`].
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let text = fs::read_to_string(path)
-            .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+        let text =
+            fs::read_to_string(path).map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
         let folder = path.parent().unwrap_or_else(|| Path::new(""));
         Self::parse(&text, folder).map_err(|why| ConfigError::Wrong { path: path.to_owned(), why })
     }
@@ -248,8 +251,12 @@ impl Config {
             return Err(format!("it has schema `{}`, this program reads `gateway/1`", config.schema));
         }
         match (&config.ledger.folder, &config.ledger.url) {
-            (Some(_), Some(_)) => return Err("`ledger` has both a `folder` and a `url`; one of them is right".to_owned()),
-            (None, None) => return Err("`ledger` needs a `folder` or a `url`: nothing is read that is not logged".to_owned()),
+            (Some(_), Some(_)) => {
+                return Err("`ledger` has both a `folder` and a `url`; one of them is right".to_owned());
+            }
+            (None, None) => {
+                return Err("`ledger` needs a `folder` or a `url`: nothing is read that is not logged".to_owned());
+            }
             _ => {}
         }
         if config.tls.is_none() && !config.listen.ip().is_loopback() {
@@ -258,12 +265,9 @@ impl Config {
         let is_local = config.server.host.starts_with('/')
             || ["localhost", "127.0.0.1", "::1"].contains(&config.server.host.as_str());
         if config.server.ca.is_none() && !is_local {
-            return Err(format!("`server.host` is `{}`, which is elsewhere, and there is no `server.ca`", config.server.host));
-        }
-        if !["deny", "allow"].contains(&config.people.unknown_network.as_str()) {
             return Err(format!(
-                "`people.unknown_network` is `{}`, expected `deny` or `allow`",
-                config.people.unknown_network
+                "`server.host` is `{}`, which is elsewhere, and there is no `server.ca`",
+                config.server.host
             ));
         }
         let paths = [

@@ -59,11 +59,9 @@ impl CopyFormat {
                     match value {
                         None => out.extend_from_slice(null),
                         Some(value) => {
-                            let special =
-                                |byte: &u8| [*delimiter, *quote, b'\n', b'\r'].contains(byte);
-                            let quoted = value == null.as_slice()
-                                || value.iter().any(special)
-                                || (single && value == b"\\.");
+                            let special = |byte: &u8| [*delimiter, *quote, b'\n', b'\r'].contains(byte);
+                            let quoted =
+                                value == null.as_slice() || value.iter().any(special) || (single && value == b"\\.");
                             push_csv(value, quoted, *quote, *escape, out);
                         }
                     }

@@ -94,12 +94,22 @@ impl Metrics {
         };
         line("gauge", "sessions", "Clients that are connected.", self.sessions.value());
         line("counter", "connections_total", "Clients that connected.", self.connections.value());
-        line("counter", "refused_logins_total", "Clients that could not say who they are.", self.refused_logins.value());
+        line(
+            "counter",
+            "refused_logins_total",
+            "Clients that could not say who they are.",
+            self.refused_logins.value(),
+        );
         line("counter", "permitted_total", "Statements let through.", self.permitted.value());
         line("counter", "denied_total", "Statements and purposes denied.", self.denied.value());
         line("counter", "rows_total", "Rows of people that left.", self.rows.value());
         line("counter", "stopped_rows_total", "Rows that the stop set held back.", self.stopped_rows.value());
-        line("counter", "not_logged_total", "Results held back because they could not be logged.", self.not_logged.value());
+        line(
+            "counter",
+            "not_logged_total",
+            "Results held back because they could not be logged.",
+            self.not_logged.value(),
+        );
         line("counter", "scrubbed_total", "Errors of the server whose words were replaced.", self.scrubbed.value());
         line("counter", "warm_total", "Sessions that found a connection ready.", self.warm.value());
         line("counter", "cold_total", "Sessions that had to wait for a login.", self.cold.value());

@@ -48,7 +48,8 @@ impl PseudonymSecret {
     pub fn of_purpose(&self, purpose: &str, kind: SubjectType) -> Pseudonyms {
         let mut key = [0; 32];
         let hkdf = Hkdf::<Sha256>::from_prk(&self.0).expect("the secret has 32 bytes");
-        hkdf.expand_multi_info(&[b"vigie/pseudonym/v1", purpose.as_bytes()], &mut key).expect("few bytes are asked for");
+        hkdf.expand_multi_info(&[b"vigie/pseudonym/v1", purpose.as_bytes()], &mut key)
+            .expect("few bytes are asked for");
         Pseudonyms { keyed: Hmac::new_from_slice(&key).expect("any length will do"), kind }
     }
 }

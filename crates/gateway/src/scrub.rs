@@ -131,7 +131,10 @@ pub fn passes_parameter(name: &str, value: &str, asked: &[String]) -> bool {
     let plain = |most: usize| value.len() <= most && value.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
     match name {
         "server_version" | "server_encoding" | "client_encoding" => plain(64),
-        "integer_datetimes" | "standard_conforming_strings" | "in_hot_standby" | "default_transaction_read_only"
+        "integer_datetimes"
+        | "standard_conforming_strings"
+        | "in_hot_standby"
+        | "default_transaction_read_only"
         | "is_superuser" => ["on", "off"].contains(&value),
         "DateStyle" => {
             let words = ["ISO", "SQL", "Postgres", "German", "MDY", "DMY", "YMD"];

@@ -66,12 +66,23 @@ pub struct Shape {
     pub visible: usize,
     /// How many come from the server.
     pub total: usize,
+    /// What the columns are called.
+    pub names: Vec<Vec<u8>>,
     /// Where the subject of each relation is.
     pub subjects: Vec<usize>,
     /// Which columns the client gets as pseudonyms, in ascending order.
     pub pseudonyms: Vec<usize>,
-    /// The columns of people that are disclosed, as `table.column`; `table.*` where something is computed.
-    pub disclosed: Vec<String>,
+    /// What is disclosed of each relation.
+    pub disclosed: Vec<Disclosed>,
+}
+
+/// What is disclosed of a relation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disclosed {
+    /// The table, as the data map names it.
+    pub table: String,
+    /// The columns; one that was computed counts as `(computed)`, for every relation.
+    pub columns: Vec<String>,
 }
 
 /// The server attests something else than was read.
@@ -87,18 +98,24 @@ impl Shape {
     /// [`Mismatch`]; nothing may leave then.
     pub fn of(attested: &RowDescription<'_>, expected: &Expected, origins: &Origins) -> Result<Self, Mismatch> {
         let total = attested.len();
+        let names = attested.fields().map(|field| field.name.to_vec()).collect();
         match expected {
             Expected::Nobody => {
                 for field in attested.fields() {
                     let of_nobody = field.table < FIRST_OF_OURS
                         || origins.get(&field.table).is_some_and(|origin| origin.subject.is_none());
                     if !of_nobody {
-                        return Err(Mismatch(format!("column {} of relation {} is about people", field.column, field.table)));
+                        return Err(Mismatch(format!(
+                            "column {} of relation {} is about people",
+                            field.column, field.table
+                        )));
                     }
                 }
-                Ok(Self { visible: total, total, ..Self::default() })
+                Ok(Self { visible: total, total, names, ..Self::default() })
             }
-            Expected::People { instances, appended } => Self::of_people(attested, instances, *appended, origins),
+            Expected::People { instances, appended } => {
+                Ok(Self { names, ..Self::of_people(attested, instances, *appended, origins)? })
+            }
         }
     }
 
@@ -112,7 +129,9 @@ impl Shape {
         let n_appended = if appended { instances.len() } else { 0 };
         let visible = total.checked_sub(n_appended).ok_or_else(|| Mismatch("columns are missing".to_owned()))?;
         let mut subjects: Vec<Option<usize>> = vec![None; instances.len()];
-        let mut shape = Self { visible, total, ..Self::default() };
+        let disclosed = |instance: &Instance| Disclosed { table: instance.table.to_string(), columns: Vec::new() };
+        let disclosed = instances.iter().map(disclosed).collect();
+        let mut shape = Self { visible, total, disclosed, ..Self::default() };
         for (at, field) in attested.fields().enumerate() {
             let is_subject_of = |instance: &Instance| (instance.oid, instance.subject) == (field.table, field.column);
             if at >= visible {
@@ -125,7 +144,7 @@ impl Shape {
             }
             if field.table < FIRST_OF_OURS {
                 if field.table == 0 {
-                    shape.disclose("*".to_owned());
+                    shape.disclose(None, "(computed)");
                 }
                 continue;
             }
@@ -136,7 +155,7 @@ impl Shape {
                 return Err(Mismatch(format!("`{}` was not read to be in the statement", origin.table)));
             }
             let column = origin.columns.get(&field.column).ok_or_else(unknown)?;
-            shape.disclose(format!("{}.{}", origin.table, column.name));
+            shape.disclose(Some(&origin.table), column.name.as_str());
             if !column.plain {
                 if field.column != subject {
                     return Err(Mismatch(format!("`{}` may not be seen", column.name)));
@@ -158,9 +177,12 @@ impl Shape {
         Ok(shape)
     }
 
-    fn disclose(&mut self, column: String) {
-        if !self.disclosed.contains(&column) {
-            self.disclosed.push(column);
+    fn disclose(&mut self, table: Option<&TableName>, column: &str) {
+        let of = table.map(ToString::to_string);
+        for disclosed in self.disclosed.iter_mut().filter(|it| of.as_ref().is_none_or(|table| *table == it.table)) {
+            if !disclosed.columns.iter().any(|known| known == column) {
+                disclosed.columns.push(column.to_owned());
+            }
         }
     }
 }

@@ -30,7 +30,12 @@ pub struct Canonical(Vec<u8>);
 
 impl Canonical {
     /// Returns the id in text form; `None` if the bytes are none of this type.
-    pub fn read<'bytes>(&'bytes mut self, kind: SubjectType, format: Format, value: &'bytes [u8]) -> Option<&'bytes [u8]> {
+    pub fn read<'bytes>(
+        &'bytes mut self,
+        kind: SubjectType,
+        format: Format,
+        value: &'bytes [u8],
+    ) -> Option<&'bytes [u8]> {
         match (kind, format) {
             (_, Format::Text) | (SubjectType::Text, Format::Binary) => Some(value),
             (SubjectType::Bigint, Format::Binary) => {

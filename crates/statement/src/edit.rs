@@ -1,9 +1,78 @@
 //! Changes to a text that leave the rest of it as it was, by the places of PostgreSQL's own tokens.
 
-use std::{cell::OnceCell, ops::Range};
+use std::{cell::OnceCell, fmt::Write, ops::Range};
 
-use pg_query::protobuf::{ScanToken, Token};
+use pg_query::protobuf::{AExprKind, ParseResult, ScanToken, Token};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{
+    read::parse,
+    reading::{Place, Read, Relation},
+    walk::is_plain_prefix,
+};
+
+/// A text to which columns were added.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Appended {
+    /// The changed text.
+    pub sql: String,
+    /// What was changed, for texts that differ only in literals ([`crate::skeleton::carry`]).
+    pub edits: Vec<Edit>,
+    /// How many columns come out behind those that were asked for.
+    pub n_columns: u16,
+}
+
+impl Read {
+    /// Returns the text with columns added at the end of the outermost select list, each of a relation of
+    /// [`Read::relations`] given by its index; the rest of the text is as it was.
+    ///
+    /// The added columns are called `vigie 1`, `vigie 2` and so on, lest they catch the `ORDER BY` of a column of the same
+    /// name. A column of the side of an outer join that may be missing is NULL where it is.
+    ///
+    /// `None` if the query has another shape than [`crate::reading::Shape::Rows`] with `appendable`, if a relation cannot be named there
+    /// (it is hidden in a subquery, its columns have other names, or another one is called the same), or if this is not
+    /// the text that was read.
+    pub fn with_columns_appended(&self, sql: &str, columns: &[(usize, &str)]) -> Option<Appended> {
+        let at = self.append_at?;
+        let mut inserted = String::new();
+        for (number, (index, column)) in columns.iter().enumerate() {
+            let relation = self.relations.get(*index)?;
+            let name = self.name_of(relation)?;
+            let _always_ok = write!(inserted, ", {name}.{} AS \"vigie {}\" ", quoted(column), number + 1);
+        }
+        let edits = vec![Edit { at, n_removed: 0, inserted }];
+        Some(Appended { sql: apply(sql, &edits)?, edits, n_columns: u16::try_from(columns.len()).ok()? })
+    }
+
+    /// Returns how the outermost query can name a relation, if it can and no other one is meant.
+    fn name_of(&self, relation: &Relation) -> Option<String> {
+        let called = |it: &Relation| it.alias.clone().unwrap_or_else(|| it.name.clone());
+        let visible = |it: &&Relation| it.place == Place::From && called(it) == called(relation);
+        if relation.place != Place::From || relation.renames_columns || self.relations.iter().filter(visible).count() != 1 {
+            return None;
+        }
+        Some(match (&relation.alias, &relation.schema) {
+            (Some(alias), _) => quoted(alias),
+            (None, Some(schema)) => format!("{}.{}", quoted(schema), quoted(&relation.name)),
+            (None, None) => quoted(&relation.name),
+        })
+    }
+
+    /// Returns the text with every `LIKE` of a plain prefix turned into the operator `^@`; `None` if there is none.
+    ///
+    /// `LIKE` is not leakproof, so that below row-level security it cannot use an index; `^@` is and can (PostgreSQL 15).
+    /// They agree on `text`, `character varying` and `character(n)`; on `citext` and `bytea` they do not, which only the
+    /// catalog can tell.
+    pub fn with_prefix_operators(&self, sql: &str) -> Option<String> {
+        if self.prefix_edits.is_empty() { None } else { apply(sql, &self.prefix_edits) }
+    }
+
+    /// Returns what [`Read::with_prefix_operators`] changes, in the order of the text.
+    pub fn prefix_edits(&self) -> &[Edit] {
+        &self.prefix_edits
+    }
+}
 
 /// One change: some bytes give way to others.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,11 +183,11 @@ impl<'a> Tokens<'a> {
         ])
     }
 
-    /// Returns where the query of a `COPY (query) TO` stands, of which some entry of a select list starts at `inside`.
-    pub fn copied_query(&self, inside: u32) -> Option<Range<u32>> {
+    /// Returns where the query of the `COPY (query) TO` stands that is the first thing after `start`.
+    pub fn copied_query(&self, start: u32) -> Option<Range<u32>> {
         let tokens = self.all();
-        let target = self.at(inside)?;
-        let copy = tokens[..target].iter().rposition(|it| it.token == Token::Copy as i32)?;
+        let copy = tokens.partition_point(|it| it.start < start as i32);
+        tokens.get(copy).filter(|it| it.token == Token::Copy as i32)?;
         let open = tokens.get(copy + 1).filter(|it| it.token == OPEN)?;
         let mut depth = 0;
         for token in &tokens[copy + 1..] {
@@ -128,5 +197,88 @@ impl<'a> Tokens<'a> {
             }
         }
         None
+    }
+}
+
+/// Returns whether a text is another one with one more output at the end of its outermost query, and nothing else new.
+pub(crate) fn adds_an_output(original: &str, probe: &str) -> bool {
+    let (Ok(before), Ok(after)) = (parse(original), parse(probe)) else { return false };
+    let (mut before, mut after) = (without_places(&before), without_places(&after));
+    let (Some(before_outputs), Some(after_outputs)) = (outputs_mut(&mut before), outputs_mut(&mut after)) else { return false };
+    let is_longer = after_outputs.len() == before_outputs.len() + 1;
+    after_outputs.pop();
+    is_longer && before == after
+}
+
+/// Returns whether a text is another one whose every `LIKE` of a plain prefix became the operator for it.
+pub(crate) fn asks_for_prefixes(original: &str, edited: &str) -> bool {
+    let (Ok(before), Ok(after)) = (parse(original), parse(edited)) else { return false };
+    let mut before = without_places(&before);
+    with_prefix_operators(&mut before);
+    before == without_places(&after)
+}
+
+/// Returns a tree as a value in which nothing says where it stands in the text.
+fn without_places(tree: &ParseResult) -> Value {
+    fn strip(value: &mut Value) {
+        match value {
+            Value::Object(fields) => {
+                fields.retain(|name, _| !PLACES.contains(&name.as_str()));
+                fields.values_mut().for_each(strip);
+            }
+            Value::Array(items) => items.iter_mut().for_each(strip),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+    const PLACES: [&str; 8] = [
+        "location", "stmt_location", "stmt_len", "list_start", "list_end", "rexpr_list_start", "rexpr_list_end", "name_location",
+    ];
+    let mut value = serde_json::to_value(tree).unwrap_or_default();
+    strip(&mut value);
+    value
+}
+
+/// Returns the select list of the outermost query of the only statement, also inside `DECLARE` and the like.
+fn outputs_mut(tree: &mut Value) -> Option<&mut Vec<Value>> {
+    let statements = tree.get_mut("stmts")?.as_array_mut()?;
+    let [only] = statements.as_mut_slice() else { return None };
+    let mut node = only.get_mut("stmt")?;
+    loop {
+        let (kind, fields) = node.get_mut("node")?.as_object_mut()?.iter_mut().next()?;
+        if kind == "SelectStmt" {
+            return fields.get_mut("target_list")?.as_array_mut();
+        }
+        node = fields.get_mut("query")?;
+    }
+}
+
+/// Makes of every `LIKE` of a plain prefix what [`Tokens::prefix_edits`] should make of it.
+fn with_prefix_operators(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            if let Some(Value::Object(operation)) = fields.get_mut("AExpr") {
+                become_prefix_operator(operation);
+            }
+            fields.values_mut().for_each(with_prefix_operators);
+        }
+        Value::Array(items) => items.iter_mut().for_each(with_prefix_operators),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+fn become_prefix_operator(operation: &mut serde_json::Map<String, Value>) {
+    let is_like = operation.get("kind").and_then(Value::as_i64) == Some(i64::from(AExprKind::AexprLike as i32));
+    let name = operation.get("name").and_then(|it| it.pointer("/0/node/String/sval")).and_then(Value::as_str);
+    if !is_like || name != Some("~~") {
+        return;
+    }
+    let pattern = operation.get_mut("rexpr").and_then(|it| it.pointer_mut("/node/AConst/val/Sval/sval"));
+    let Some(Value::String(pattern)) = pattern else { return };
+    if is_plain_prefix(pattern) {
+        pattern.pop();
+        operation.insert("kind".to_owned(), Value::from(AExprKind::AexprOp as i32));
+        if let Some(name) = operation.get_mut("name").and_then(|it| it.pointer_mut("/0/node/String/sval")) {
+            *name = Value::from("^@");
+        }
     }
 }

@@ -32,13 +32,20 @@
 
 pub mod reading;
 
-pub mod edit;
 pub mod read;
 pub mod refusal;
 pub mod walk;
 
+pub mod aggregate;
+pub mod edit;
+pub mod skeleton;
+pub mod worker;
+
+pub use aggregate::{AggregateQuery, NotAggregate};
+pub use edit::{Appended, Edit};
 pub use read::read;
-pub use reading::{MAX_STATEMENT_BYTES, Read, Reading, Relation, Statement, Unreadable, Write};
+pub use reading::{MAX_STATEMENT_BYTES, Place, Read, Reading, Relation, Statement, Unreadable, Write};
+pub use skeleton::{Skeleton, skeleton};
 
 #[cfg(test)]
 mod tests;

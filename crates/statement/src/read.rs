@@ -11,7 +11,7 @@ use pg_query::{
 };
 
 use crate::{
-    edit::Tokens,
+    edit::{self, Edit, Tokens},
     reading::{
         Clauses, CopyEncoding, CopyFormat, CopySource, ForceQuote, MAX_STATEMENT_BYTES, Place, Read, Reading, Shape, Statement,
         Transaction, TransactionModes, Unreadable, Write, WriteKind,
@@ -29,14 +29,15 @@ use crate::{
 /// [`Unreadable`] if it is longer than [`MAX_STATEMENT_BYTES`], or any part of it cannot be read; never a part of a reading.
 pub fn read(sql: &str) -> Result<Reading, Unreadable> {
     let tree = parse(sql)?;
-    let text = Text { sql, tokens: Tokens::new(sql) };
+    let tokens = Tokens::new(sql);
     let mut reading = Reading { statements: Vec::new(), spans: Vec::new() };
     for raw in &tree.stmts {
         let start = offset(raw.stmt_location)?;
         let end = if raw.stmt_len == 0 { sql.len() as u32 } else { start + offset(raw.stmt_len)? };
         let node = raw.stmt.as_ref().and_then(|it| it.node.as_ref()).ok_or_else(|| unknown("a statement that is nothing"))?;
+        let text = Text { sql, span: start..end, tokens: &tokens };
         reading.statements.push(text.statement(node)?);
-        reading.spans.push(start..end);
+        reading.spans.push(text.span);
     }
     Ok(reading)
 }
@@ -56,10 +57,11 @@ pub(crate) fn parse(sql: &str) -> Result<pg_query::protobuf::ParseResult, Unread
     }
 }
 
-/// A text with its tokens, which are only found when something asks for them.
+/// A statement in its text.
 struct Text<'a> {
     sql: &'a str,
-    tokens: Tokens<'a>,
+    span: Range<u32>,
+    tokens: &'a Tokens<'a>,
 }
 
 impl Text<'_> {
@@ -129,7 +131,6 @@ impl Text<'_> {
                 literal_dependent: walk.literal_dependent,
             }));
         }
-        let mut append_at = None;
         let shape = if is_set(it) {
             Shape::SetOperation
         } else if !it.distinct_clause.is_empty() {
@@ -139,18 +140,16 @@ impl Text<'_> {
         } else if it.from_clause.is_empty() {
             Shape::Constant
         } else {
-            let last = it.target_list.last().and_then(|it| it.node.as_ref());
-            if let Some(NodeEnum::ResTarget(last)) = last {
-                let named = |relation: &crate::reading::Relation| relation.place == Place::From;
-                if walk.relations.iter().any(named) {
-                    append_at = self.tokens.from_after(offset(last.location)?);
-                }
-            }
-            Shape::Rows { appendable: append_at.is_some() }
+            Shape::Rows { appendable: false }
         };
-        let prefix_edits = walk.prefixes.iter().filter_map(|(like, literal)| self.tokens.prefix_edits(*like, *literal));
+        let mut append_at = None;
+        if matches!(shape, Shape::Rows { .. }) && walk.relations.iter().any(|it| it.place == Place::From) {
+            append_at = self.end_of_outputs(it);
+        }
+        let shape = if append_at.is_some() { Shape::Rows { appendable: true } } else { shape };
+        let prefix_edits = self.prefix_edits(&walk.prefixes);
         Ok(Statement::Read(Read {
-            prefix_edits: prefix_edits.flatten().collect(),
+            prefix_edits,
             relations: walk.relations,
             shape,
             clauses: Clauses {
@@ -230,7 +229,7 @@ impl Text<'_> {
             }
             (None, Some(query), false) => match self.inner(Some(query))? {
                 Statement::Read(read) => {
-                    let span = self.copied(query)?;
+                    let span = self.copied()?;
                     Statement::CopyOut { source: CopySource::Query { read: Box::new(read), span }, format }
                 }
                 other => as_refused(other, "COPY"),
@@ -239,13 +238,33 @@ impl Text<'_> {
         })
     }
 
+    /// Returns where the select list of a query ends, if a column added there comes last and changes nothing else.
+    fn end_of_outputs(&self, query: &SelectStmt) -> Option<u32> {
+        let Some(NodeEnum::ResTarget(last)) = query.target_list.last()?.node.as_ref() else { return None };
+        // `TABLE users` has a select list that is not in the text.
+        let at = self.tokens.from_after(u32::try_from(last.location).ok()?)?;
+        let start = self.span.start;
+        let own = &self.sql[start as usize..self.span.end as usize];
+        let probe = Edit { at: at - start, n_removed: 0, inserted: ", NULL ".to_owned() };
+        edit::adds_an_output(own, &edit::apply(own, &[probe])?).then_some(at)
+    }
+
+    /// Returns what turns each `LIKE` of a plain prefix into the operator for it, if that changes nothing else.
+    fn prefix_edits(&self, prefixes: &[(u32, u32)]) -> Vec<Edit> {
+        let mut edits = Vec::new();
+        for (like, literal) in prefixes {
+            let Some(pair) = self.tokens.prefix_edits(*like, *literal) else { return Vec::new() };
+            edits.extend(pair);
+        }
+        edits.sort_by_key(|it| it.at);
+        let is_borne_out = !edits.is_empty()
+            && edit::apply(self.sql, &edits).is_some_and(|edited| edit::asks_for_prefixes(self.sql, &edited));
+        if is_borne_out { edits } else { Vec::new() }
+    }
+
     /// Returns where the query of `COPY (query) TO` stands.
-    fn copied(&self, query: &Node) -> Result<Range<u32>, Unreadable> {
-        let Some(NodeEnum::SelectStmt(query)) = &query.node else { return Err(unknown_node(query.node.as_ref())) };
-        let Some(NodeEnum::ResTarget(target)) = first_operand(query).target_list.first().and_then(|it| it.node.as_ref()) else {
-            return Err(unknown("COPY of a query without outputs"));
-        };
-        let span = self.tokens.copied_query(offset(target.location)?);
+    fn copied(&self) -> Result<Range<u32>, Unreadable> {
+        let span = self.tokens.copied_query(self.span.start);
         span.filter(|span| parse(&self.sql[span.start as usize..span.end as usize]).is_ok())
             .ok_or_else(|| unknown("COPY of a query that was not found in the text"))
     }

@@ -478,6 +478,9 @@ pub enum Unreadable {
     /// The process that read it died or took too long.
     #[error("reading the statement took longer than it may, or ended the process that read it")]
     Crashed,
+    /// More statements wait to be read than [`crate::worker::MAX_WAITING`].
+    #[error("too many statements wait to be read")]
+    Busy,
 }
 
 impl Unreadable {
@@ -489,6 +492,7 @@ impl Unreadable {
             Unreadable::TooDeep => "use a list such as `IN (…)` or `concat(…)`, or a parameter that is an array",
             Unreadable::Unknown { .. } => "write the statement without it, or ask the operator",
             Unreadable::Crashed => "simplify the statement, or ask the operator",
+            Unreadable::Busy => "try again",
         }
     }
 }

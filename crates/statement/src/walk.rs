@@ -449,6 +449,8 @@ impl Walk {
             // Named arguments of XML functions.
             NodeEnum::ResTarget(it) => self.maybe(it.val.as_ref()),
             NodeEnum::NamedArgExpr(it) => self.maybe(it.arg.as_ref()),
+            // `(x, y) = (SELECT …)` comes as one node per column, each with the whole query.
+            NodeEnum::MultiAssignRef(it) if it.colno > 1 => Ok(()),
             NodeEnum::MultiAssignRef(it) => self.maybe(it.source.as_ref()),
             NodeEnum::GroupingFunc(it) => {
                 self.aggregates |= self.depth == 1;
@@ -687,7 +689,7 @@ fn inside(place: Place, inner: Place) -> Place {
 /// Returns whether a pattern asks for all texts that begin with what comes before its last character.
 ///
 /// Not if that ends with a blank: values of type `character(n)` lose theirs when they become text.
-fn is_plain_prefix(pattern: &str) -> bool {
+pub(crate) fn is_plain_prefix(pattern: &str) -> bool {
     let prefix = pattern.strip_suffix('%').unwrap_or_default();
     !prefix.is_empty() && !prefix.ends_with(' ') && !prefix.contains(['%', '_', '\\'])
 }

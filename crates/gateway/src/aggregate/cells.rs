@@ -2,7 +2,7 @@
 
 use super::{
     CellKeys, Direction, NoiseTable, Number, Plan, Refusal,
-    noise::{Draw, Purpose},
+    noise::{Draw, Persons, Purpose, Question},
 };
 use std::cmp::Ordering;
 
@@ -105,12 +105,21 @@ struct Protected {
 struct Fields<'a, 'b>(&'a [Option<&'b [u8]>]);
 
 impl Plan {
-    /// Decides about one row of the server, given in text format.
+    /// Decides about one row of the server, given in text format; `parameters` are those of the statement, as bound.
     ///
     /// # Errors
     ///
     /// [`RowError`] if it is not a row of this plan's statement.
-    pub fn transform(&self, row: &[Option<&[u8]>], keys: &CellKeys) -> Result<Cell, RowError> {
+    pub fn transform(
+        &self,
+        row: &[Option<&[u8]>],
+        parameters: &[Option<&[u8]>],
+        keys: &CellKeys,
+    ) -> Result<Cell, RowError> {
+        self.decide(row, &self.question.cell(parameters), keys)
+    }
+
+    fn decide(&self, row: &[Option<&[u8]>], question: &Question, keys: &CellKeys) -> Result<Cell, RowError> {
         if row.len() != self.n_columns {
             return Err(RowError { what: "a number of columns that was not asked for" });
         }
@@ -119,12 +128,13 @@ impl Plan {
         if n_persons == 0 {
             return Ok(Cell::Withheld);
         }
-        let persons = fields.text(self.n_dimensions + 1)?;
-        if !self.shows(n_persons, persons, keys) {
+        let persons = Persons { n: n_persons, sum: fields.text(self.n_dimensions + 1)? };
+        let drawing = Drawing { keys, table: self.rules.noise(), question: &question.cell(&row[..self.n_dimensions]) };
+        if !self.shows(persons, &drawing) {
             return Ok(Cell::Withheld);
         }
         let terms = (self.terms.iter())
-            .map(|term| self.protect(term, &fields, (n_persons, persons), keys))
+            .map(|term| self.protect(term, &fields, persons, &drawing))
             .collect::<Result<Vec<_>, _>>()?;
         let mut shown = Vec::with_capacity(self.made.len() + 1);
         let mut values = Vec::with_capacity(self.made.len());
@@ -137,18 +147,18 @@ impl Plan {
                     continue;
                 }
                 Made::Persons => {
-                    let draw = keys.draw(self.rules.noise(), Purpose::Count, n_persons, persons);
-                    let value = Protected {
-                        mantissa: self.rounded(i128::from(n_persons) + i128::from(draw.whole)),
-                        scale: 0,
-                        unreliable: is_unreliable(self.rules.noise(), 1.0, n_persons as f64 + f64::from(draw.whole)),
-                    };
-                    said(Some(value))
+                    let mantissa = i128::from(n_persons) + i128::from(drawing.draw(Purpose::Count, persons).whole);
+                    unreliable |= drawing.is_unreliable(1.0, mantissa as f64);
+                    said(Some(Protected { mantissa: self.rounded(mantissa), scale: 0, unreliable: false }))
                 }
                 Made::Count(term) => {
+                    unreliable |= terms[term].is_some_and(|value| value.unreliable);
                     said(terms[term].map(|value| Protected { mantissa: self.rounded(value.mantissa), ..value }))
                 }
-                Made::Sum(term) => said(terms[term]),
+                Made::Sum(term) => {
+                    unreliable |= terms[term].is_some_and(|value| value.unreliable);
+                    said(terms[term])
+                }
                 Made::Average { sum, count } => match (terms[sum], terms[count]) {
                     (Some(sum), Some(count)) if count.mantissa > 0 => {
                         unreliable |= sum.unreliable || count.unreliable;
@@ -167,12 +177,6 @@ impl Plan {
                     _ => (None, None),
                 },
             };
-            if let Made::Persons | Made::Count(_) | Made::Sum(_) = made {
-                unreliable |= match *made {
-                    Made::Count(term) | Made::Sum(term) => terms[term].is_some_and(|value| value.unreliable),
-                    _ => is_unreliable(self.rules.noise(), 1.0, value.unwrap_or(0.0)),
-                };
-            }
             withheld |= text.is_none();
             shown.push(text.map(String::into_bytes));
             values.push(value);
@@ -236,14 +240,12 @@ impl Plan {
         Ordering::Equal
     }
 
-    /// Whether so many persons are enough. Never below the minimum; above it the step is drawn for these persons.
-    fn shows(&self, n_persons: u64, persons: &str, keys: &CellKeys) -> bool {
+    /// Whether so many persons are enough. Never below the minimum; above it the step is drawn.
+    fn shows(&self, persons: Persons<'_>, drawing: &Drawing<'_>) -> bool {
         let minimum = i128::from(self.rules.minimum());
-        let table = self.rules.noise();
-        let step = minimum
-            + i128::from(table.bound())
-            + i128::from(keys.draw(table, Purpose::Threshold, n_persons, persons).whole);
-        i128::from(n_persons) >= step.max(minimum)
+        let middle = minimum + 2 * i128::from(self.rules.noise().bound());
+        let step = middle + i128::from(drawing.draw(Purpose::Threshold, persons).whole);
+        i128::from(persons.n) >= step.max(minimum)
     }
 
     fn rounded(&self, count: i128) -> i128 {
@@ -259,20 +261,19 @@ impl Plan {
         &self,
         term: &Term,
         fields: &Fields<'_, '_>,
-        (n_persons, persons): (u64, &str),
-        keys: &CellKeys,
+        persons: Persons<'_>,
+        drawing: &Drawing<'_>,
     ) -> Result<Option<Protected>, RowError> {
-        let table = self.rules.noise();
-        let (n_contributors, contributors) = match term.kind {
-            TermKind::Records => (n_persons, persons),
+        let contributors = match term.kind {
+            TermKind::Records => persons,
             TermKind::Filled { .. } | TermKind::Sum { .. } | TermKind::Squares { .. } => {
                 match fields.count(term.at + 3)? {
                     0 => return Ok(None),
-                    n => (n, fields.text(term.at + 4)?),
+                    n => Persons { n, sum: fields.text(term.at + 4)? },
                 }
             }
         };
-        if !self.shows(n_contributors, contributors, keys) {
+        if !self.shows(contributors, drawing) {
             return Ok(None);
         }
         // A sum that is not finite, or too long to be exact, is withheld like any other that cannot be protected.
@@ -291,10 +292,10 @@ impl Plan {
             TermKind::Sum { column, .. } => Purpose::Sum(column),
             TermKind::Squares { column, .. } => Purpose::Squares(column),
         };
-        let draw = keys.draw(table, purpose, n_contributors, contributors);
+        let draw = drawing.draw(purpose, contributors);
         let Some(mantissa) = perturbed(total, largest, draw) else { return Ok(None) };
         let value = Protected { mantissa, scale: total.scale, unreliable: false };
-        Ok(Some(Protected { unreliable: is_unreliable(table, largest.value(), value.value()), ..value }))
+        Ok(Some(Protected { unreliable: drawing.is_unreliable(largest.value(), value.value()), ..value }))
     }
 }
 
@@ -311,9 +312,22 @@ fn perturbed(total: Exact, largest: Exact, draw: Draw) -> Option<i128> {
     total.mantissa.checked_add(noise.round() as i128)
 }
 
-/// The largest contribution is taken up to a power of two, so that the flag does not tell it.
-fn is_unreliable(table: &NoiseTable, largest: f64, value: f64) -> bool {
-    largest.log2().ceil().exp2() * table.variance().sqrt() > value.abs() / 5.0
+/// What draws for one cell.
+struct Drawing<'a> {
+    keys: &'a CellKeys,
+    table: &'a NoiseTable,
+    question: &'a Question,
+}
+
+impl Drawing<'_> {
+    fn draw(&self, purpose: Purpose<'_>, persons: Persons<'_>) -> Draw {
+        self.keys.draw(self.table, purpose, persons, self.question)
+    }
+
+    /// The largest contribution is taken up to a power of two, so that the flag does not tell it.
+    fn is_unreliable(&self, largest: f64, value: f64) -> bool {
+        largest.log2().ceil().exp2() * (2.0 * self.table.variance()).sqrt() > value.abs() / 5.0
+    }
 }
 
 fn said(value: Option<Protected>) -> (Option<String>, Option<f64>) {
@@ -374,6 +388,7 @@ impl<'b> Fields<'_, 'b> {
 pub struct Cells<'a> {
     plan: &'a Plan,
     keys: &'a CellKeys,
+    question: Question,
     shown: Vec<Shown>,
 }
 
@@ -389,9 +404,9 @@ pub enum CellsError {
 }
 
 impl<'a> Cells<'a> {
-    /// Begins an answer.
-    pub fn new(plan: &'a Plan, keys: &'a CellKeys) -> Self {
-        Self { plan, keys, shown: Vec::new() }
+    /// Begins an answer; `parameters` are those of the statement, as bound.
+    pub fn new(plan: &'a Plan, parameters: &[Option<&[u8]>], keys: &'a CellKeys) -> Self {
+        Self { plan, keys, question: plan.question.cell(parameters), shown: Vec::new() }
     }
 
     /// Takes a row of the server, in text format.
@@ -400,7 +415,7 @@ impl<'a> Cells<'a> {
     ///
     /// [`CellsError`]; the answer is then refused whole, and what was collected is dropped with it.
     pub fn push(&mut self, row: &[Option<&[u8]>]) -> Result<(), CellsError> {
-        if let Cell::Shown(shown) = self.plan.transform(row, self.keys)? {
+        if let Cell::Shown(shown) = self.plan.decide(row, &self.question, self.keys)? {
             if self.shown.len() == self.plan.rules.most_cells {
                 return Err(Refusal::TooManyCells(self.plan.rules.most_cells).into());
             }

@@ -1,20 +1,23 @@
-//! Noise that depends on who is in a cell, and on nothing else.
+//! Noise in two layers: one that depends on who is in a cell, one on how it was asked for; on nothing else.
 //!
 //! The cell-key method of statistical offices gives every record a random key, adds the keys of a cell up, and looks the
 //! sum up in a table of perturbations. Here the server adds up an unkeyed hash of the ids of the cell's persons, and the
 //! gateway turns that sum into a draw by HMAC with a secret which never enters the database. So who can read the database
-//! cannot compute the noise, and gateways that share the secret agree on it.
+//! cannot compute the noise, and gateways that share the secret agree on it. What is hashed are persons, each once, not
+//! records: however often a join repeats a person, the same persons get the same draw. This layer does not average out.
 //!
-//! What is hashed are persons, each once, not records: however a question is written, and however often a join repeats a
-//! person, the same persons get the same draw. The values of the dimensions stay out of it for the same reason.
+//! Alone it would tell too much: of two questions that differ by one person, equal answers would mean that he is in
+//! neither, and unequal ones, always, that he is in one. Therefore a second draw depends on the words of the question and
+//! the cell's values. It averages out over questions that say the same in other words; a reader's budget bounds those.
 
 use hmac::{Hmac, Mac as _};
-use sha2::Sha256;
+use sha2::{Digest as _, Sha256};
 
 /// The weights of a [`NoiseTable`] add up to this.
 const WHOLE: u64 = 1 << 32;
 
-/// The table of perturbations: which whole number is added to a count, and how often.
+/// The table of perturbations: which whole number is added to a count by one layer, and how often. Both layers use it, so
+/// the noise of a count has twice its variance and twice its bound.
 ///
 /// Of all distributions over `-bound..=bound` with mean 0 and the given variance it is the one with most entropy, weights
 /// proportional to exp(-λ z²). It is symmetric in whole numbers, so its mean is exactly 0.
@@ -113,9 +116,9 @@ impl NoiseTable {
 }
 
 impl Default for NoiseTable {
-    /// Variance 2 within ±5: two answers that differ by one person differ by 2 (one standard deviation) for chance alone.
+    /// Variance 2 within ±4, per layer.
     fn default() -> Self {
-        Self::new(2.0, 5).expect("2 lies between 0 and 10")
+        Self::new(2.0, 4).expect("2 lies between 0 and 20/3")
     }
 }
 
@@ -173,24 +176,64 @@ impl CellKeys {
         Self { keyed }
     }
 
-    /// Draws for a cell of `persons` whose hashes add up to `sum`.
-    pub(super) fn draw(&self, table: &NoiseTable, purpose: Purpose<'_>, persons: u64, sum: &str) -> Draw {
-        let mut keyed = self.keyed.clone();
+    /// Draws for a cell: by its persons, and by the question with the cell's values.
+    pub(super) fn draw(
+        &self,
+        table: &NoiseTable,
+        purpose: Purpose<'_>,
+        persons: Persons<'_>,
+        question: &Question,
+    ) -> Draw {
         let (kind, column): (&[u8], &str) = match purpose {
             Purpose::Threshold => (b"threshold", ""),
             Purpose::Count => (b"count", ""),
             Purpose::Sum(column) => (b"sum", column),
             Purpose::Squares(column) => (b"squares", column),
         };
-        for part in [kind, column.as_bytes(), &persons.to_be_bytes(), sum.as_bytes()] {
-            keyed.update(&(part.len() as u64).to_be_bytes());
-            keyed.update(part);
-        }
-        let digest = keyed.finalize().into_bytes();
-        let (first, rest) = digest.split_first_chunk::<4>().expect("SHA-256 gives 32 bytes");
-        let second = rest.first_chunk::<4>().expect("28 are left");
-        let whole = table.pick(u32::from_be_bytes(*first));
-        let even = f64::from(u32::from_be_bytes(*second)) / WHOLE as f64;
+        let uniform = |layer: &[&[u8]]| {
+            let mut keyed = self.keyed.clone();
+            for part in [&[kind, column.as_bytes()], layer].concat() {
+                keyed.update(&(part.len() as u64).to_be_bytes());
+                keyed.update(part);
+            }
+            let digest = keyed.finalize().into_bytes();
+            let (first, rest) = digest.split_first_chunk::<4>().expect("SHA-256 gives 32 bytes");
+            let second = rest.first_chunk::<4>().expect("28 are left");
+            (table.pick(u32::from_be_bytes(*first)), u32::from_be_bytes(*second))
+        };
+        let (by_persons, one) = uniform(&[b"persons", &persons.n.to_be_bytes(), persons.sum.as_bytes()]);
+        let (by_question, other) = uniform(&[b"question", &question.0]);
+        let whole = by_persons + by_question;
+        let even = f64::from(one.wrapping_add(other)) / WHOLE as f64;
         Draw { whole, spread: f64::from(whole) + even - 0.5 }
+    }
+}
+
+/// Who is in a cell: how many, and what their hashes add up to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Persons<'a> {
+    pub n: u64,
+    pub sum: &'a str,
+}
+
+/// A digest of a question, or of a question and one cell's values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Question([u8; 32]);
+
+impl Question {
+    /// Of parts in their order; a part may be nothing.
+    pub fn of<'a>(parts: impl IntoIterator<Item = Option<&'a [u8]>>) -> Self {
+        let mut digest = Sha256::new();
+        for part in parts {
+            // Nothing is told from any length.
+            digest.update(part.map_or(u64::MAX, |part| part.len() as u64).to_be_bytes());
+            digest.update(part.unwrap_or_default());
+        }
+        Self(digest.finalize().into())
+    }
+
+    /// Of this question and the values of a cell.
+    pub fn cell(&self, values: &[Option<&[u8]>]) -> Self {
+        Self::of([Some(self.0.as_slice())].into_iter().chain(values.iter().copied()))
     }
 }

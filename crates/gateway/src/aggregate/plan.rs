@@ -10,6 +10,7 @@
 
 use super::{
     cells::{Key, Made, Term, TermKind},
+    noise::Question,
     rules::{
         Dimension, Direction, Function, Number, Order, OutputOf, PerPerson, Query, Refusal, Relations, Rules,
         SubjectType,
@@ -24,13 +25,13 @@ pub struct Plan {
     pub(super) outputs: Vec<Output>,
     pub(super) made: Vec<Made>,
     pub(super) n_dimensions: usize,
-    pub(super) n_ranks: usize,
     pub(super) terms: Vec<Term>,
     pub(super) keys: Vec<Key>,
     pub(super) limit: Option<u64>,
     pub(super) offset: u64,
     pub(super) n_columns: usize,
     pub(super) rules: Rules,
+    pub(super) question: Question,
     several_tables_of_persons: bool,
 }
 
@@ -109,13 +110,13 @@ impl Plan {
             outputs,
             made,
             n_dimensions: query.dimensions.len(),
-            n_ranks,
             terms,
             keys,
             limit: query.limit,
             offset: query.offset,
             n_columns,
             rules: rules.clone(),
+            question: question(query),
             several_tables_of_persons: !others.is_empty(),
         })
     }
@@ -155,12 +156,12 @@ impl Plan {
         let mut text = format!(
             "cells of fewer than {} persons, and some of up to {}, are withheld, as are sums of which one person makes up more than {} percent; \
              counts of persons carry noise with standard deviation {:.2}, at most {}, other values as many times more as the largest contribution of a person; \
-             the same persons always get the same noise; cells do not add up to totals",
+             the same question about the same persons always gets the same noise; cells do not add up to totals",
             rules.minimum(),
-            rules.minimum() + 2 * rules.noise().bound(),
+            rules.minimum() + 4 * rules.noise().bound(),
             rules.dominance_percent(),
-            rules.noise().variance().sqrt(),
-            rules.noise().bound(),
+            (2.0 * rules.noise().variance()).sqrt(),
+            2 * rules.noise().bound(),
         );
         if let Some(base) = rules.rounding {
             let _ = write!(text, "; counts are rounded to multiples of {base}");
@@ -176,6 +177,12 @@ impl Plan {
 enum Form {
     Flat,
     PerPerson,
+}
+
+/// What the second layer of noise depends on. Not the measures: asking for one more would draw anew.
+fn question(query: &Query) -> Question {
+    let from = [Some(query.from.as_bytes()), query.filter.as_deref().map(str::as_bytes)];
+    Question::of(from.into_iter().chain(query.dimensions.iter().map(|dimension| Some(dimension.expression.as_bytes()))))
 }
 
 fn quoted(name: &str) -> String {
@@ -260,15 +267,14 @@ fn outputs(query: &Query, formulas: &[Made]) -> Result<(Vec<Output>, Vec<Made>),
 /// Returns the keys of the order, and the ranks of dimensions that the server must add for it: the gateway sorts, after
 /// the noise, because the true order of two cells tells which is larger to the last person.
 fn order(query: &Query, made: &[Made]) -> Result<(Vec<Key>, Vec<String>), Refusal> {
-    let default: Vec<Order> = (0..made.len())
+    // By all dimensions in the end: among equals, the server's own order might depend on what is hidden.
+    let last = (0..made.len())
         .filter(|output| matches!(made[*output], Made::Dimension(_)))
-        .map(|output| Order { output, direction: Direction::Ascending })
-        .collect();
-    let order = if query.order.is_empty() { &default } else { &query.order };
+        .map(|output| Order { output, direction: Direction::Ascending });
     let mut ranks = Vec::new();
     let mut keys = Vec::new();
-    for Order { output, direction } in order {
-        keys.push(match made.get(*output).ok_or(Refusal::Outputs)? {
+    for Order { output, direction } in query.order.iter().copied().chain(last) {
+        keys.push(match made.get(output).ok_or(Refusal::Outputs)? {
             Made::Dimension(at) => {
                 let word = match direction {
                     Direction::Ascending => "ASC",
@@ -277,7 +283,7 @@ fn order(query: &Query, made: &[Made]) -> Result<(Vec<Key>, Vec<String>), Refusa
                 ranks.push(format!("dense_rank() OVER (ORDER BY d{at} {word})"));
                 Key::Rank(ranks.len() - 1)
             }
-            _ => Key::Output(*output, *direction),
+            _ => Key::Output(output, direction),
         });
     }
     Ok((keys, ranks))

@@ -21,7 +21,7 @@ pub struct Rules {
     dominance_percent: u8,
     /// Counts are rounded to multiples of this after the noise.
     pub rounding: Option<NonZeroU32>,
-    /// The noise of a count of persons.
+    /// The noise of a count of persons, per layer.
     noise: NoiseTable,
     /// Most cells of an answer that may show; an answer with more is refused whole.
     pub most_cells: usize,
@@ -40,7 +40,7 @@ pub enum RulesError {
         "noise within ±{bound} may make nothing of cells of {minimum} contributors; expected a bound below the minimum"
     )]
     NoiseBeyondMinimum {
-        /// The largest noise.
+        /// The largest noise of both layers.
         bound: u32,
         /// The fewest contributors.
         minimum: u32,
@@ -73,8 +73,9 @@ impl Rules {
         if !(3..=10_000).contains(&minimum) {
             return Err(RulesError::Minimum(minimum));
         }
-        if noise.bound() >= minimum {
-            return Err(RulesError::NoiseBeyondMinimum { bound: noise.bound(), minimum });
+        let bound = 2 * noise.bound();
+        if bound >= minimum {
+            return Err(RulesError::NoiseBeyondMinimum { bound, minimum });
         }
         if !(1..=99).contains(&dominance_percent) {
             return Err(RulesError::Dominance(dominance_percent));
@@ -92,7 +93,7 @@ impl Rules {
         self.dominance_percent
     }
 
-    /// Returns the noise of a count of persons.
+    /// Returns the noise of a count of persons, per layer.
     pub fn noise(&self) -> &NoiseTable {
         &self.noise
     }
@@ -301,6 +302,15 @@ pub enum Refusal {
     /// Two tables name persons by different types.
     #[error("denied: the tables asked name persons by different types of ids")]
     Subjects,
+    /// Something that is allowed in statistics, and not followed here.
+    #[error("denied: {0} is not followed in aggregates")]
+    Unfollowed(String),
+    /// A condition or dimension that fails for some values.
+    #[error("denied: `{0}` may fail for some persons, and so tell about them")]
+    CanFail(String),
+    /// Something is counted or summed that is no column.
+    #[error("denied: `{0}` is no column, and only columns are counted or summed")]
+    Argument(String),
     /// Nothing to compute.
     #[error("denied: nothing is counted or summed")]
     NoMeasure,
@@ -323,6 +333,9 @@ impl Refusal {
             Self::Distinct(_) => "write count(DISTINCT ...) with the column that identifies persons",
             Self::Subjects => "ask tables with one type of ids",
             Self::NoMeasure => "add count(*), or a sum, avg or stddev of a column",
+            Self::Unfollowed(_) => "compare columns with constants, join ON equal columns, and use count, sum, avg or stddev",
+            Self::CanFail(_) => "compare the column itself with a constant, without arithmetic or casts; group by width_bucket, floor or date_trunc",
+            Self::Argument(_) => "count or sum the column itself, and compute with what comes",
             Self::Outputs => "order by columns of the answer",
             Self::TooManyCells(_) => "group by fewer or coarser dimensions",
         }

@@ -12,19 +12,21 @@
 use crate::{
     copy::CopyFormat,
     metrics::Metrics,
-    pseudonym::Pseudonyms,
     scrub::{self, Stage},
-    shape::{Expected, Mismatch, Origins, Shape},
-    stop::StopSet,
+    shape::{Expected, Mismatch, Shape},
+    stop::Stopped,
     subject::{Canonical, Format},
-    wire::{self, Backend, Frame, Malformed, Named, Notice, Replaced, Report, RowDescription, Severity, TransactionStatus},
+    view::View,
+    wire::{
+        self, Backend, Frame, Malformed, Named, Notice, Replaced, Report, RowDescription, Severity, TransactionStatus,
+    },
 };
 use bytes::BytesMut;
 use std::{
     collections::{HashMap, VecDeque},
     sync::Arc,
 };
-use vigie_policy::map::SubjectType;
+use vigie_statement::edit::Edit;
 
 /// Rows of one entry at most; a longer result is logged in parts.
 pub const CHUNK_ROWS: usize = 16_384;
@@ -33,21 +35,6 @@ pub const CHUNK_BYTES: usize = 1024 * 1024;
 
 /// What the server is sent in the place of what is refused: it cannot be parsed, so it fails wherever it stands.
 const FAILS: &str = "refused by the gateway";
-
-/// What a session may see: fixed until its purpose changes.
-#[derive(Debug)]
-pub struct View {
-    /// All that may be named.
-    pub origins: Origins,
-    /// The bit of the purpose in masks; `None` without a purpose.
-    pub bit: Option<u8>,
-    /// Makes pseudonyms; `None` without a purpose.
-    pub pseudonyms: Option<Pseudonyms>,
-    /// What ids are.
-    pub subject_type: SubjectType,
-    /// Most rows of a statement; 0 for any number.
-    pub max_rows: u64,
-}
 
 /// What is logged of a statement, besides whose rows left.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -148,6 +135,8 @@ pub enum AskedFor {
     Ticket,
     /// `vigie.reason`.
     Reason,
+    /// `vigie.figures`.
+    Figures,
 }
 
 /// A statement on its way to the server.
@@ -155,12 +144,16 @@ pub enum AskedFor {
 pub struct Forward {
     /// As it is sent.
     pub sql: String,
+    /// What was changed of the client's text to get there; empty where the text was made anew.
+    pub edits: Vec<Edit>,
     /// What is done to its rows.
     pub output: Output,
     /// What it changes here.
     pub effect: Effect,
     /// Names that it gives, or takes.
     pub naming: Naming,
+    /// A value of a setting that it asks for, which may be reported to the client.
+    pub asked_value: Option<String>,
 }
 
 /// What a statement does with the names of cursors and prepared statements.
@@ -230,7 +223,7 @@ pub enum Record {
     Refused(Box<Refusal>),
 }
 
-/// Ids of people, one after the other: a length (`u16`, little-endian) and the id in text form.
+/// Ids of people, one after the other: the number of the relation, a length (`u16`, little-endian), the id in text form.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Subjects {
     bytes: Vec<u8>,
@@ -240,7 +233,8 @@ pub struct Subjects {
 impl Subjects {
     /// Adds one.
     #[inline]
-    pub fn push(&mut self, subject: &[u8]) {
+    pub fn push(&mut self, relation: u8, subject: &[u8]) {
+        self.bytes.push(relation);
         self.bytes.extend_from_slice(&(subject.len() as u16).to_le_bytes());
         self.bytes.extend_from_slice(subject);
         self.count += 1;
@@ -256,16 +250,26 @@ impl Subjects {
         self.count == 0
     }
 
-    /// Returns each.
-    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+    /// Returns each, with the number of its relation.
+    pub fn iter(&self) -> impl Iterator<Item = (u8, &[u8])> {
         let mut rest = self.bytes.as_slice();
         std::iter::from_fn(move || {
-            let (length, after) = rest.split_first_chunk::<2>()?;
+            let (relation, after) = rest.split_first()?;
+            let (length, after) = after.split_first_chunk::<2>()?;
             let (subject, after) = after.split_at(usize::from(u16::from_le_bytes(*length)));
             rest = after;
-            Some(subject)
+            Some((*relation, subject))
         })
     }
+}
+
+/// The stop set, for the rows of one batch.
+#[derive(Debug)]
+pub struct Stops<'set> {
+    /// Who is stopped.
+    pub stopped: &'set Stopped,
+    /// Whether the database was heard of recently enough to believe it.
+    pub fresh: bool,
 }
 
 /// Why a session must end.
@@ -280,6 +284,9 @@ pub enum Fatal {
     /// The server attests another shape.
     #[error(transparent)]
     Mismatch(#[from] Mismatch),
+    /// A statement returned more rows than one may.
+    #[error("the statement returns more than {0} rows, which is the most allowed")]
+    TooManyRows(u64),
     /// The stop set was not heard of for too long.
     #[error("the stop set is not fresh, so that nothing may leave")]
     Stale,
@@ -300,6 +307,8 @@ struct Run {
     refusal: Option<Box<Refusal>>,
     /// Where in `to_client` this part's rows begin.
     at: usize,
+    /// The last change of the stop set when the statement was sent.
+    since: i64,
     too_many: bool,
 }
 
@@ -308,13 +317,28 @@ enum Expect {
     /// A statement of the simple protocol.
     Simple(Box<Run>),
     /// The end of a `Query`, or of a sequence that `Sync` ends.
-    Ready { sync: bool, own: bool },
+    Ready {
+        sync: bool,
+        own: bool,
+    },
     /// A statement that the gateway sent for itself.
     Own,
-    Parse { name: String, before: Option<Arc<Prepared>>, prepared: Arc<Prepared> },
+    Parse {
+        name: String,
+        before: Option<Arc<Prepared>>,
+        prepared: Arc<Prepared>,
+    },
     Bind,
-    Describe { prepared: Arc<Prepared>, formats: Arc<[i16]>, statement: bool, own: bool },
-    Execute { run: Box<Run>, portal: String },
+    Describe {
+        prepared: Arc<Prepared>,
+        formats: Arc<[i16]>,
+        statement: bool,
+        own: bool,
+    },
+    Execute {
+        run: Box<Run>,
+        portal: String,
+    },
     Close,
     /// Something that fails, and whose error is replaced.
     Refused(Box<Refusal>),
@@ -333,6 +357,8 @@ pub struct Engine {
     status: TransactionStatus,
     /// What the client itself asked for as a value of a parameter.
     asked_values: Vec<String>,
+    /// The last change of the stop set that is known now.
+    since: i64,
     effects: Vec<Effect>,
     canonical: Vec<Canonical>,
     scratch: Vec<u8>,
@@ -354,11 +380,27 @@ impl Output {
 impl Forward {
     /// Returns a statement that is sent as it is and returns nothing of people.
     pub fn plain(sql: impl Into<String>) -> Self {
-        Self { sql: sql.into(), output: Output::nobody(), effect: Effect::None, naming: Naming::None }
+        Self {
+            sql: sql.into(),
+            edits: Vec::new(),
+            output: Output::nobody(),
+            effect: Effect::None,
+            naming: Naming::None,
+            asked_value: None,
+        }
     }
 }
 
 impl Run {
+    /// Begins the answer of an `Execute`: what the client was told by `Describe` need not be said again.
+    fn begin(&mut self, out: &mut BytesMut) {
+        self.running = true;
+        self.at = out.len();
+        if let (Some(copy), Some(shape)) = (&self.output.copy, &self.shape) {
+            begin_copy(shape, copy, out);
+        }
+    }
+
     /// Ends a part of a result: it is logged, then it leaves. `end` is where its bytes end.
     fn part(&mut self, end: usize, guards: &mut Vec<Guard>, metrics: &Metrics) {
         let subjects = std::mem::take(&mut self.subjects);
@@ -383,6 +425,7 @@ impl Engine {
             cursors: HashMap::new(),
             status: TransactionStatus::Idle,
             asked_values: Vec::new(),
+            since: 0,
             effects: Vec::new(),
             canonical: Vec::new(),
             scratch: Vec::new(),
@@ -422,6 +465,11 @@ impl Engine {
         if self.asked_values.len() < 16 {
             self.asked_values.push(value.to_owned());
         }
+    }
+
+    /// Notes the last change of the stop set, before statements are handed in.
+    pub fn note_stops(&mut self, seq: i64) {
+        self.since = seq;
     }
 
     /// Takes what succeeded statements change.
@@ -474,6 +522,7 @@ impl Engine {
             running: false,
             refusal: None,
             at: 0,
+            since: self.since,
             too_many: false,
         })
     }
@@ -556,7 +605,7 @@ impl Engine {
                 (self.make_prepared(Output::nobody(), Effect::None, Some(refusal)), FAILS.to_owned())
             }
         };
-        wire::put_parse(&name, &sql, message.types.into_iter(), &mut self.to_server);
+        wire::put_parse(&name, &sql, message.types.iter(), &mut self.to_server);
         // Until the server has said otherwise, what follows in the pipeline means this one.
         let before = self.prepared.insert(name.clone(), prepared.clone());
         self.expected.push_back(Expect::Parse { name: name.clone(), before, prepared: prepared.clone() });
@@ -591,12 +640,13 @@ impl Engine {
         let Some(prepared) = self.known(message.statement) else {
             return self.refuse_extended(Self::unknown("prepared statement", message.statement, "26000"));
         };
-        let formats: Arc<[i16]> = message.result_formats.into_iter().collect();
+        let formats: Arc<[i16]> = message.result_formats.iter().collect();
         let n_appended = match &prepared.output.expected {
             Expected::People { instances, appended: true } => instances.len(),
             _ => 0,
         };
-        if prepared.output.cells.is_some() && !formats.is_empty() {
+        let as_text = prepared.output.cells.is_some() || prepared.output.copy.is_some();
+        if as_text && !formats.is_empty() {
             // Figures are made safe as text, and written as the client asked for afterwards.
             let tail = formats.len() * 2 + 2;
             let mut text = bytes[..bytes.len() - tail].to_vec();
@@ -677,11 +727,27 @@ impl Engine {
         self.query(vec![Treatment::Refuse(refusal)]);
     }
 
-    /// Sends a statement of the gateway's own, whose answer the client does not see.
-    pub fn own_query(&mut self, sql: &str) {
-        wire::put_query(sql, &mut self.to_server);
-        self.expected.push_back(Expect::Own);
+    /// Sends statements of the gateway's own, whose answers the client does not see.
+    pub fn own_query(&mut self, statements: &[String]) {
+        wire::put_query(&statements.join(";"), &mut self.to_server);
+        statements.iter().for_each(|_| self.expected.push_back(Expect::Own));
         self.expected.push_back(Expect::Ready { sync: false, own: true });
+    }
+
+    /// Lets the client hear of the next `ReadyForQuery`, though it is the answer to the gateway.
+    pub fn greet(&mut self) {
+        if let Some(Expect::Ready { own, .. }) = self.expected.back_mut() {
+            *own = false;
+        }
+    }
+
+    /// Tells whether a statement on its way, or one that has succeeded, changes what the session asks for.
+    pub fn changes_wish(&self) -> bool {
+        let changes = |expect: &Expect| match expect {
+            Expect::Simple(run) | Expect::Execute { run, .. } => run.effect != Effect::None,
+            _ => false,
+        };
+        !self.effects.is_empty() || self.expected.iter().any(changes)
     }
 
     /// Takes a message of the server.
@@ -689,7 +755,7 @@ impl Engine {
     /// # Errors
     ///
     /// [`Fatal`]; nothing more may leave then, not even what was written.
-    pub fn server_said(&mut self, frame: &Frame<'_>, stops: &StopSet, metrics: &Metrics) -> Result<(), Fatal> {
+    pub fn server_said(&mut self, frame: &Frame<'_>, stops: &Stops<'_>, metrics: &Metrics) -> Result<(), Fatal> {
         if frame.tag == b'D' {
             return self.row(frame.body(), stops, metrics);
         }
@@ -789,7 +855,7 @@ impl Engine {
                 if let Some(cells) = &run.output.cells {
                     cells.describe(&attested, &[], &mut self.to_client).map_err(Fatal::Server)?;
                 } else if let Some(copy) = &run.output.copy {
-                    begin_copy(&attested, &shape, copy, &mut self.to_client);
+                    begin_copy(&shape, copy, &mut self.to_client);
                 } else {
                     attested.strip_last(shape.total - shape.visible).put(&mut self.to_client);
                 }
@@ -802,9 +868,13 @@ impl Engine {
                 };
                 let shape = Shape::of(&attested, &prepared.output.expected, &self.view.origins)?;
                 if !own {
-                    match &prepared.output.cells {
-                        Some(cells) => cells.describe(&attested, &formats, &mut self.to_client).map_err(Fatal::Server)?,
-                        None => attested.strip_last(shape.total - shape.visible).put(&mut self.to_client),
+                    match &prepared.output {
+                        // COPY returns no rows.
+                        Output { copy: Some(_), .. } => wire::put_empty(b'n', &mut self.to_client),
+                        Output { cells: Some(cells), .. } => {
+                            cells.describe(&attested, &formats, &mut self.to_client).map_err(Fatal::Server)?;
+                        }
+                        _ => attested.strip_last(shape.total - shape.visible).put(&mut self.to_client),
                     }
                 }
                 let _ = prepared.shape.set(Arc::new(shape));
@@ -814,7 +884,7 @@ impl Engine {
         }
     }
 
-    fn row(&mut self, body: &[u8], stops: &StopSet, metrics: &Metrics) -> Result<(), Fatal> {
+    fn row(&mut self, body: &[u8], stops: &Stops<'_>, metrics: &Metrics) -> Result<(), Fatal> {
         let wrong = |error: Malformed| Fatal::Server(error.to_string());
         let row = wire::DataRow::parse(body).map_err(wrong)?;
         let run = match self.expected.front_mut() {
@@ -835,8 +905,7 @@ impl Engine {
             return Err(Fatal::Server(format!("a row of {} columns, {} were described", row.len(), shape.total)));
         }
         if !run.running {
-            run.running = true;
-            run.at = self.to_client.len();
+            run.begin(&mut self.to_client);
         }
         if self.view.max_rows > 0 && run.rows >= self.view.max_rows {
             run.too_many = true;
@@ -853,30 +922,31 @@ impl Engine {
         &mut self,
         row: &wire::DataRow<'_>,
         shape: &Arc<Shape>,
-        stops: &StopSet,
+        stops: &Stops<'_>,
         metrics: &Metrics,
     ) -> Result<(), Fatal> {
         let Some(Expect::Simple(run) | Expect::Execute { run, .. }) = self.expected.front_mut() else {
             unreachable!("whoever calls has seen it")
         };
         if !shape.subjects.is_empty() {
+            if !stops.fresh {
+                return Err(Fatal::Stale);
+            }
             let bit = self.view.bit.ok_or_else(|| Fatal::Server("rows of people without a purpose".to_owned()))?;
             self.canonical.resize_with(shape.subjects.len().max(self.canonical.len()), Canonical::default);
             let kind = self.view.subject_type;
             let mut seen: [&[u8]; 8] = [&[]; 8];
             let mut n_seen = 0;
-            let stopped = stops.read();
             let mut held_back = false;
             let mut rooms = self.canonical.iter_mut();
             let first = run.subjects.clone_position();
-            for at in &shape.subjects {
+            for (number, at) in shape.subjects.iter().enumerate() {
                 let value = row.column(*at).expect("the row is as long as its shape");
                 let (Some(value), Some(room)) = (value, rooms.next()) else { continue };
                 let format = format_of(&run.formats, *at)?;
-                let subject = room
-                    .read(kind, format, value)
-                    .ok_or_else(|| Fatal::Server("an id that is none".to_owned()))?;
-                held_back |= stopped.stops(subject, bit);
+                let subject =
+                    room.read(kind, format, value).ok_or_else(|| Fatal::Server("an id that is none".to_owned()))?;
+                held_back |= stops.stopped.stops(subject, bit, run.since);
                 if seen[..n_seen].contains(&subject) {
                     continue;
                 }
@@ -884,9 +954,8 @@ impl Engine {
                     seen[n_seen] = subject;
                     n_seen += 1;
                 }
-                run.subjects.push(subject);
+                run.subjects.push(number as u8, subject);
             }
-            drop(stopped);
             if held_back {
                 run.subjects.rewind(first);
                 metrics.stopped_rows.one();
@@ -970,7 +1039,7 @@ impl Engine {
             other => return Err(out_of_turn("CommandComplete", other.as_ref())),
         };
         if !run.running {
-            run.at = self.to_client.len();
+            run.begin(&mut self.to_client);
         }
         if let Some(cells) = run.output.cells.clone() {
             run.rows = cells.write(&run.cells, &run.formats, &mut self.to_client).map_err(Fatal::Server)?;
@@ -979,7 +1048,8 @@ impl Engine {
         metrics.permitted.one();
         if run.too_many {
             // Rows were held back, so this is no answer: it ends as an error, like a limit of the server's.
-            let message = format!("the statement returns more than {} rows, which is the most allowed", self.view.max_rows);
+            let message =
+                format!("the statement returns more than {} rows, which is the most allowed", self.view.max_rows);
             let hint = Some("narrow it down, or ask for a transfer");
             let report = Report { severity: Severity::Fatal, code: "54000", message: &message, detail: None, hint };
             wire::put_report(&report, &mut self.to_client);
@@ -1072,7 +1142,8 @@ impl Engine {
             extended = false;
         }
         if own {
-            extended = false;
+            let words = scrub::words(&code, &notice.field(b'M').map(String::from_utf8_lossy).unwrap_or_default(), stage);
+            return Err(Fatal::Server(format!("the session could not be set up: {words}")));
         } else if let Some(refusal) = refusal {
             metrics.denied.one();
             self.guards.push(Guard { at: self.to_client.len(), record: Record::Refused(refusal) });
@@ -1127,12 +1198,11 @@ fn format_of(formats: &[i16], at: usize) -> Result<Format, Fatal> {
     Format::of_code(code).ok_or_else(|| Fatal::Server("a format that is neither text nor binary".to_owned()))
 }
 
-fn begin_copy(attested: &RowDescription<'_>, shape: &Shape, copy: &CopyOut, out: &mut BytesMut) {
+fn begin_copy(shape: &Shape, copy: &CopyOut, out: &mut BytesMut) {
     wire::put_copy_out_response(0, shape.visible as u16, out);
     if copy.header {
         let mut line = Vec::new();
-        let names: Vec<Option<&[u8]>> = attested.fields().take(shape.visible).map(|field| Some(field.name)).collect();
-        copy.format.push_row(names.into_iter(), &mut line);
+        copy.format.push_row(shape.names.iter().take(shape.visible).map(|name| Some(name.as_slice())), &mut line);
         wire::put_copy_data(&line, out);
     }
 }

@@ -275,13 +275,13 @@ pub fn put_copy_done(out: &mut BytesMut) {
 
 /// Appends `SSLRequest`.
 pub fn put_ssl_request(out: &mut BytesMut) {
-    counted(out, |out| out.put_u32((1234 << 16) | 5679));
+    counted(out, |out| out.put_u32(super::startup_packet::SSL));
 }
 
 /// Appends `CancelRequest`.
 pub fn put_cancel(process: u32, key: &[u8], out: &mut BytesMut) {
     counted(out, |out| {
-        out.put_u32((1234 << 16) | 5678);
+        out.put_u32(super::startup_packet::CANCEL);
         out.put_u32(process);
         out.put_slice(key);
     });

@@ -5,9 +5,10 @@ use super::{
     reader::{Malformed, Reader},
 };
 
-const CANCEL: u32 = (1234 << 16) | 5678;
-const SSL: u32 = (1234 << 16) | 5679;
-const GSS: u32 = (1234 << 16) | 5680;
+// As the manual has them: 1234 in the upper half, and a number that is no version in the lower one.
+pub(super) const CANCEL: u32 = 80_877_102;
+pub(super) const SSL: u32 = 80_877_103;
+const GSS: u32 = 80_877_104;
 
 /// A whole first packet as it lies in a buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

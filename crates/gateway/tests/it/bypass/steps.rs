@@ -9,6 +9,9 @@ use crate::{
 use std::io;
 use vigie_testkit::platform_database::{HIDDEN, SHOWN};
 
+/// Protocol 3.2, of PostgreSQL 18.
+const VERSION_3_2: u32 = VERSION_3 + 2;
+
 /// The number of `query_to_xml` in every PostgreSQL (`pg_proc.dat`).
 const QUERY_TO_XML: u32 = 2924;
 
@@ -81,6 +84,14 @@ pub(super) fn on_its_own(protocol: &str, endpoint: &Endpoint) -> Outcome {
             let done = wire.write(&first).and_then(|()| wire.authenticate(endpoint, Scram::SayingNoneWasOffered));
             Ok((wire, done.is_ok()))
         }),
+        // A secret of 32 bits can be guessed; from protocol 3.2 on it may be longer.
+        "long-secret-in-protocol-3-2" => {
+            let newer = [&first[..4], &VERSION_3_2.to_be_bytes(), &first[8..]].concat();
+            raw(&newer).map(|(wire, ready)| {
+                let is_long = wire.key.1.len() >= 16;
+                (wire, ready && is_long)
+            })
+        }
         other => panic!("no step is called `{other}`"),
     };
     match tried {

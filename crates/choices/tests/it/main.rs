@@ -1,0 +1,4 @@
+//! Choices in a real PostgreSQL.
+
+mod fixture;
+mod masks;

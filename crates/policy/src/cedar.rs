@@ -1,0 +1,443 @@
+//! Cedar: the schema policies are written against, and their evaluation over the finite set of cells.
+//!
+//! Every policy is evaluated by Cedar on its own, and the answers are combined here, by a stricter rule than Cedar's: a
+//! cell is permitted if at least one `permit` applies, no `forbid` applies, **and no policy fails**. Cedar skips a policy
+//! that fails, so a `forbid` that overflows would forbid nothing.
+
+use crate::{
+    map::{Class, DataMap},
+    names::{Group, PolicyName},
+    reads::{Attribute, Read, Reads, refusal},
+    rights::Action,
+    zone::Zones,
+};
+use cedar_policy::{
+    Authorizer, Context, Effect, Entities, Entity, EntityUid, Policy, PolicySet, Request, RestrictedExpression, Schema,
+    ValidationMode, Validator,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    fmt::Write as _,
+    str::FromStr,
+    sync::OnceLock,
+};
+
+/// The schema, without its comments.
+const SCHEMA: &str = r#"entity Reader = {
+  "zone": String,
+  "entity": String,
+  "country": String,
+  "groups": Set<String>,
+  "training": Bool,
+};
+
+entity Data = {
+  "class": String,
+  "residency": String,
+  "purpose": String,
+};
+
+action "read-record", "read-aggregate", "write", "export" appliesTo {
+  principal: [Reader],
+  resource: [Data],
+  context: {
+    "ticket": Bool,
+    "break_glass": Bool,
+    "purpose": String,
+  },
+};
+"#;
+
+/// Returns the schema with comments that say which words this map and these zones know.
+pub(crate) fn schema_text(map: &DataMap, zones: &Zones) -> String {
+    let mut text = String::from("// What policies are written against. Every attribute is always there.\n");
+    let universe = Universe::of(map, zones, BTreeSet::new());
+    let mut line = |attribute: &str, words: &[String]| {
+        let quoted: Vec<String> = words.iter().map(|word| format!("{word:?}")).collect();
+        let _ = writeln!(text, "// {attribute}: {}", quoted.join(", "));
+    };
+    line("Reader.zone", &universe.zones);
+    line("Reader.entity", &universe.entities);
+    line("Reader.country", &universe.countries);
+    line("Data.class", &universe.classes);
+    line("Data.residency", &universe.residencies);
+    line("Data.purpose, context.purpose (always the same: the purpose asked for)", &universe.purposes);
+    text.push('\n');
+    text.push_str(SCHEMA);
+    text
+}
+
+/// The values that attributes take, each list without repetition.
+#[derive(Debug, Clone)]
+pub(crate) struct Universe {
+    pub zones: Vec<String>,
+    pub entities: Vec<String>,
+    pub countries: Vec<String>,
+    pub classes: Vec<String>,
+    pub residencies: Vec<String>,
+    pub purposes: Vec<String>,
+    /// Sets of groups, of which a cell names one by its index.
+    pub group_sets: Vec<BTreeSet<Group>>,
+}
+
+fn sorted<'a, T: Ord + ToString + 'a>(names: impl Iterator<Item = &'a T>) -> Vec<String> {
+    names.collect::<BTreeSet<_>>().into_iter().map(ToString::to_string).collect()
+}
+
+impl Universe {
+    pub fn of(map: &DataMap, zones: &Zones, group_sets: BTreeSet<BTreeSet<Group>>) -> Self {
+        let zones = zones.as_slice();
+        Self {
+            zones: zones.iter().map(|zone| zone.name.to_string()).collect(),
+            entities: sorted(zones.iter().flat_map(|zone| &zone.entities)),
+            countries: sorted(zones.iter().flat_map(|zone| &zone.countries)),
+            classes: Class::ALL.map(|class| class.to_string()).into(),
+            residencies: sorted(map.tables.iter().map(|table| &table.residency)),
+            purposes: map.purposes.iter().map(|purpose| purpose.name.to_string()).collect(),
+            group_sets: group_sets.into_iter().collect(),
+        }
+    }
+
+    /// Returns the words an attribute takes; none for those that are no word.
+    pub fn words(&self, attribute: Attribute) -> Option<&[String]> {
+        Some(match attribute {
+            Attribute::Zone => &self.zones,
+            Attribute::Entity => &self.entities,
+            Attribute::Country => &self.countries,
+            Attribute::Class => &self.classes,
+            Attribute::Residency => &self.residencies,
+            Attribute::DataPurpose | Attribute::AskedPurpose => &self.purposes,
+            Attribute::Groups | Attribute::Training | Attribute::Ticket | Attribute::BreakGlass => return None,
+        })
+    }
+
+    fn size(&self, attribute: Attribute) -> usize {
+        match attribute {
+            Attribute::Groups => self.group_sets.len(),
+            _ => self.words(attribute).map_or(2, <[String]>::len),
+        }
+    }
+}
+
+/// One question: an index into the universe for each attribute, in the order of [`Attribute::ALL`]; for yes and no, 1 and 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Cell {
+    pub values: [usize; Attribute::ALL.len()],
+}
+
+impl Cell {
+    pub fn set(&mut self, attribute: Attribute, value: usize) {
+        self.values[attribute as usize] = value;
+    }
+
+    fn value(&self, attribute: Attribute) -> usize {
+        self.values[attribute as usize]
+    }
+}
+
+/// What one policy says to one question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Applies,
+    DoesNot,
+    Fails(String),
+}
+
+/// What all policies say to one question, by their index.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Answer {
+    pub permits: Vec<usize>,
+    pub forbids: Vec<usize>,
+    pub fails: Vec<usize>,
+}
+
+impl Answer {
+    pub fn is_permit(&self) -> bool {
+        !self.permits.is_empty() && self.forbids.is_empty() && self.fails.is_empty()
+    }
+}
+
+/// A policy as it was read: parsed, and known what it looks at.
+#[derive(Debug)]
+pub(crate) struct Parsed {
+    pub name: PolicyName,
+    pub policy: Policy,
+    pub reads: Reads,
+}
+
+/// Reads the policies of a file; several are numbered unless `@id` names them.
+pub(crate) fn parse(file: &PolicyName, text: &str) -> Result<Vec<Parsed>, String> {
+    let set = PolicySet::from_str(text).map_err(|error| {
+        let mut what = format!("policy file `{file}` cannot be read: {error}");
+        for more in error.iter().skip(1) {
+            let _ = write!(what, ", {more}");
+        }
+        what
+    })?;
+    if set.templates().next().is_some() {
+        return Err(format!("policy file `{file}` contains a template, and nothing here links it"));
+    }
+    // Ids are `policy0`, `policy1`, … in the order of the text.
+    let mut policies: Vec<&Policy> = set.policies().collect();
+    policies.sort_by_key(|policy| {
+        let id = policy.id().to_string();
+        id.trim_start_matches("policy").parse::<usize>().unwrap_or(usize::MAX)
+    });
+    if policies.is_empty() {
+        return Err(format!("policy file `{file}` contains no policy"));
+    }
+    let several = policies.len() > 1;
+    policies
+        .into_iter()
+        .enumerate()
+        .map(|(index, policy)| {
+            let name = match policy.annotation("id") {
+                Some(id) if !id.is_empty() => PolicyName::new(id).map_err(|error| error.to_string())?,
+                _ if several => PolicyName::new(format!("{file}#{}", index + 1)).map_err(|error| error.to_string())?,
+                _ => file.clone(),
+            };
+            let json = policy.to_json().map_err(|error| format!("policy `{name}` has no JSON form: {error}"))?;
+            Ok(Parsed { name, policy: policy.clone(), reads: Reads::of(&json) })
+        })
+        .collect()
+}
+
+/// Returns why a policy may not be compiled, if so.
+pub(crate) fn refusal_of(parsed: &Parsed) -> Option<String> {
+    refusal(&parsed.name, &parsed.reads)
+}
+
+/// What Cedar's validator says of a policy, in strict mode.
+#[derive(Debug)]
+pub(crate) struct Validation {
+    pub errors: Vec<String>,
+    pub warnings: Vec<String>,
+}
+
+/// Validates policies against the schema.
+pub(crate) fn validate(policies: &[Parsed]) -> Vec<Validation> {
+    let (schema, _) = Schema::from_cedarschema_str(SCHEMA).expect("the schema is written here");
+    let validator = Validator::new(schema);
+    policies
+        .iter()
+        .map(|parsed| {
+            let set = PolicySet::from_policies([parsed.policy.clone()]).expect("one policy is a set");
+            let result = validator.validate(&set, ValidationMode::Strict);
+            let own = |text: String| text.replace(&format!("`{}`", parsed.policy.id()), &format!("`{}`", parsed.name));
+            Validation {
+                errors: result.validation_errors().map(|error| own(error.to_string())).collect(),
+                warnings: result.validation_warnings().map(|warning| own(warning.to_string())).collect(),
+            }
+        })
+        .collect()
+}
+
+/// The most cells that one policy is evaluated over.
+const MAX_CELLS: usize = 1 << 21;
+
+/// One policy over all cells, evaluated when first asked.
+#[derive(Debug, Clone)]
+struct Judged {
+    name: PolicyName,
+    effect: Effect,
+    set: PolicySet,
+    /// For each attribute and value, what it adds to the index of the outcome.
+    steps: Vec<Vec<usize>>,
+    /// For each attribute, the value that stands for those that share a step.
+    samples: Vec<Vec<usize>>,
+    /// By action, then by the sum of steps.
+    outcomes: Vec<OnceLock<Outcome>>,
+    /// How many outcomes an action has.
+    per_action: usize,
+}
+
+/// All policies over a universe.
+#[derive(Debug, Clone)]
+pub(crate) struct Judge {
+    universe: Universe,
+    policies: Vec<Judged>,
+}
+
+impl Judge {
+    /// Prepares policies; none is evaluated yet.
+    ///
+    /// # Errors
+    ///
+    /// The policies that tell apart more than [`MAX_CELLS`] cells.
+    pub fn new(universe: Universe, parsed: Vec<Parsed>) -> Result<Self, Vec<PolicyName>> {
+        let mut too_wide = Vec::new();
+        let policies = parsed.into_iter().filter_map(|policy| {
+            let name = policy.name.clone();
+            let judged = Judged::new(&universe, policy);
+            if judged.is_none() {
+                too_wide.push(name);
+            }
+            judged
+        });
+        let policies: Vec<Judged> = policies.collect();
+        if too_wide.is_empty() { Ok(Self { universe, policies }) } else { Err(too_wide) }
+    }
+
+    pub fn universe(&self) -> &Universe {
+        &self.universe
+    }
+
+    pub fn names(&self) -> impl Iterator<Item = &PolicyName> {
+        self.policies.iter().map(|policy| &policy.name)
+    }
+
+    pub fn name(&self, index: usize) -> &PolicyName {
+        &self.policies[index].name
+    }
+
+    /// Answers one question.
+    pub fn answer(&self, cell: &Cell, action: Action) -> Answer {
+        let mut answer = Answer::default();
+        for (index, policy) in self.policies.iter().enumerate() {
+            match (policy.outcome(&self.universe, cell, action), policy.effect) {
+                (Outcome::Applies, Effect::Permit) => answer.permits.push(index),
+                (Outcome::Applies, Effect::Forbid) => answer.forbids.push(index),
+                (Outcome::DoesNot, _) => {}
+                (Outcome::Fails(_), _) => answer.fails.push(index),
+            }
+        }
+        answer
+    }
+
+    /// Returns whether one question is answered with a permit.
+    pub fn permits(&self, cell: &Cell, action: Action) -> bool {
+        let mut permitted = false;
+        for policy in &self.policies {
+            match (policy.outcome(&self.universe, cell, action), policy.effect) {
+                (Outcome::Applies, Effect::Permit) => permitted = true,
+                (Outcome::Applies, Effect::Forbid) | (Outcome::Fails(_), _) => return false,
+                (Outcome::DoesNot, _) => {}
+            }
+        }
+        permitted
+    }
+
+    /// Returns the policies that failed somewhere, with what Cedar said first.
+    pub fn failures(&self) -> Vec<(PolicyName, String)> {
+        let failed = self.policies.iter().filter_map(|policy| {
+            policy.outcomes.iter().find_map(|outcome| match outcome.get() {
+                Some(Outcome::Fails(why)) => Some((policy.name.clone(), why.clone())),
+                _ => None,
+            })
+        });
+        failed.collect()
+    }
+}
+
+impl Judged {
+    fn new(universe: &Universe, parsed: Parsed) -> Option<Self> {
+        let (mut steps, mut samples, mut stride) = (Vec::new(), Vec::new(), 1_usize);
+        for attribute in Attribute::ALL {
+            let (classes, sample) = equivalence(universe, attribute, parsed.reads.attributes.get(&attribute));
+            steps.push(classes.into_iter().map(|class| class * stride).collect());
+            stride = stride.checked_mul(sample.len().max(1))?;
+            samples.push(sample);
+        }
+        let cells = stride.checked_mul(Action::ALL.len()).filter(|cells| *cells <= MAX_CELLS)?;
+        Some(Self {
+            name: parsed.name,
+            effect: parsed.policy.effect(),
+            set: PolicySet::from_policies([parsed.policy]).expect("one policy is a set"),
+            steps,
+            samples,
+            outcomes: vec![OnceLock::new(); cells],
+            per_action: stride,
+        })
+    }
+
+    fn outcome(&self, universe: &Universe, cell: &Cell, action: Action) -> &Outcome {
+        let index: usize = self.steps.iter().zip(cell.values).map(|(steps, value)| steps[value]).sum();
+        self.outcomes[action as usize * self.per_action + index].get_or_init(|| self.evaluate(universe, index, action))
+    }
+
+    /// Evaluates the policy on the sample of an index.
+    fn evaluate(&self, universe: &Universe, mut index: usize, action: Action) -> Outcome {
+        let mut cell = Cell { values: [0; Attribute::ALL.len()] };
+        for (attribute, samples) in Attribute::ALL.into_iter().zip(&self.samples) {
+            let count = samples.len().max(1);
+            cell.set(attribute, samples.get(index % count).copied().unwrap_or(0));
+            index /= count;
+        }
+        match ask(universe, &cell, action, &self.set) {
+            Ok(outcome) => outcome,
+            Err(why) => Outcome::Fails(why),
+        }
+    }
+}
+
+/// Sorts the values of an attribute into classes that a policy cannot tell apart; gives each class a sample.
+fn equivalence(universe: &Universe, attribute: Attribute, read: Option<&Read>) -> (Vec<usize>, Vec<usize>) {
+    let size = universe.size(attribute);
+    let words = match read {
+        None => return (vec![0; size], vec![0]),
+        Some(Read::Whole) => return ((0..size).collect(), (0..size).collect()),
+        Some(Read::Words(words)) => words,
+    };
+    let looks = |value: usize| -> BTreeSet<&str> {
+        match universe.words(attribute) {
+            Some(known) => words.get(&known[value]).map(String::as_str).into_iter().collect(),
+            None => {
+                let groups = universe.group_sets.get(value).into_iter().flatten();
+                groups.filter_map(|group| words.get(group.as_str()).map(String::as_str)).collect()
+            }
+        }
+    };
+    let (mut seen, mut classes, mut samples) = (BTreeMap::new(), Vec::new(), Vec::new());
+    for value in 0..size {
+        let class = *seen.entry(looks(value)).or_insert_with(|| {
+            samples.push(value);
+            samples.len() - 1
+        });
+        classes.push(class);
+    }
+    (classes, samples)
+}
+
+/// Asks Cedar about one policy; an `Err` is a question that could not be put.
+fn ask(universe: &Universe, cell: &Cell, action: Action, policy: &PolicySet) -> Result<Outcome, String> {
+    let reader = EntityUid::from_str("Reader::\"asking\"").map_err(|error| error.to_string())?;
+    let data = EntityUid::from_str("Data::\"asked\"").map_err(|error| error.to_string())?;
+    let verb = EntityUid::from_str(&format!("Action::\"{action}\"")).map_err(|error| error.to_string())?;
+    let word = |attribute: Attribute| {
+        let words = universe.words(attribute).and_then(|words| words.get(cell.value(attribute)));
+        words.map(|word| RestrictedExpression::new_string(word.clone())).ok_or("a cell outside the universe")
+    };
+    let flag = |attribute: Attribute| RestrictedExpression::new_bool(cell.value(attribute) == 1);
+    let groups = universe.group_sets.get(cell.value(Attribute::Groups)).into_iter().flatten();
+    let groups = groups.map(|group| RestrictedExpression::new_string(group.to_string()));
+    let reader_attributes = HashMap::from([
+        ("zone".to_owned(), word(Attribute::Zone)?),
+        ("entity".to_owned(), word(Attribute::Entity)?),
+        ("country".to_owned(), word(Attribute::Country)?),
+        ("groups".to_owned(), RestrictedExpression::new_set(groups)),
+        ("training".to_owned(), flag(Attribute::Training)),
+    ]);
+    let data_attributes = HashMap::from([
+        ("class".to_owned(), word(Attribute::Class)?),
+        ("residency".to_owned(), word(Attribute::Residency)?),
+        ("purpose".to_owned(), word(Attribute::DataPurpose)?),
+    ]);
+    let context = Context::from_pairs([
+        ("ticket".to_owned(), flag(Attribute::Ticket)),
+        ("break_glass".to_owned(), flag(Attribute::BreakGlass)),
+        ("purpose".to_owned(), word(Attribute::AskedPurpose)?),
+    ]);
+    let entities = [(reader.clone(), reader_attributes), (data.clone(), data_attributes)]
+        .into_iter()
+        .map(|(uid, attributes)| Entity::new(uid, attributes, HashSet::new()).map_err(|error| error.to_string()))
+        .collect::<Result<Vec<_>, _>>()?;
+    let entities = Entities::from_entities(entities, None).map_err(|error| error.to_string())?;
+    let context = context.map_err(|error| error.to_string())?;
+    let request = Request::new(reader, verb, data, context, None).map_err(|error| error.to_string())?;
+    let response = Authorizer::new().is_authorized(&request, policy, &entities);
+    if let Some(error) = response.diagnostics().errors().next() {
+        return Ok(Outcome::Fails(error.to_string()));
+    }
+    let applies = response.diagnostics().reason().next().is_some();
+    Ok(if applies { Outcome::Applies } else { Outcome::DoesNot })
+}
