@@ -20,8 +20,32 @@ const FUNCTIONS: [&str; 9] =
 
 /// Words that are no columns.
 const KEYWORDS: [&str; 27] = [
-    "and", "or", "not", "in", "is", "null", "between", "like", "true", "false", "unknown", "distinct", "from", "any", "array",
-    "symmetric", "current_date", "current_timestamp", "localtimestamp", "join", "left", "inner", "outer", "on", "as", "using",
+    "and",
+    "or",
+    "not",
+    "in",
+    "is",
+    "null",
+    "between",
+    "like",
+    "true",
+    "false",
+    "unknown",
+    "distinct",
+    "from",
+    "any",
+    "array",
+    "symmetric",
+    "current_date",
+    "current_timestamp",
+    "localtimestamp",
+    "join",
+    "left",
+    "inner",
+    "outer",
+    "on",
+    "as",
+    "using",
     "cross",
 ];
 
@@ -95,6 +119,7 @@ impl Query {
             order: asked.order_by.iter().map(order).collect::<Result<_, _>>()?,
             limit: asked.limit.map(u64::from),
             offset: 0,
+            n_parameters: asked.n_parameters,
         })
     }
 }
@@ -147,7 +172,8 @@ fn tokens(text: &str) -> Result<Vec<Token>, Refusal> {
                 return Err(unfollowed(&rest[..length]));
             }
             (Some(Token::Word(rest[..length].to_lowercase())), length)
-        } else if let Some(sign) = ["::", "(", ")", "[", "]", ",", "."].into_iter().find(|sign| rest.starts_with(sign)) {
+        } else if let Some(sign) = ["::", "(", ")", "[", "]", ",", "."].into_iter().find(|sign| rest.starts_with(sign))
+        {
             (Some(Token::Sign(sign)), sign.len())
         } else {
             let length = rest.find(|c: char| !"=<>^@~+-*/!".contains(c)).unwrap_or(rest.len());
@@ -233,7 +259,6 @@ fn columns(text: &str, only: Option<&str>) -> Result<Vec<ColumnName>, Refusal> {
                 at = after;
                 last = Last::Column;
             }
-            Token::Constant(_) => last = Last::Other,
             Token::Operator(operator) => match operator.as_str() {
                 "=" | "<>" | "<" | "<=" | ">" | ">=" | "^@" | "~~" => last = Last::Other,
                 "/" if last != Last::Other => {
@@ -261,7 +286,7 @@ fn columns(text: &str, only: Option<&str>) -> Result<Vec<ColumnName>, Refusal> {
                 }
                 at = after_type(&tokens, at)?;
             }
-            Token::Sign("[" | "]" | ",") => last = Last::Other,
+            Token::Constant(_) | Token::Sign("[" | "]" | ",") => last = Last::Other,
             Token::Sign(sign) => return Err(unfollowed(sign)),
         }
     }

@@ -186,6 +186,8 @@ pub struct Query {
     pub limit: Option<u64>,
     /// `OFFSET`
     pub offset: u64,
+    /// How many parameters the pieces have.
+    pub n_parameters: u16,
 }
 
 /// From which list an output comes.
@@ -333,8 +335,12 @@ impl Refusal {
             Self::Distinct(_) => "write count(DISTINCT ...) with the column that identifies persons",
             Self::Subjects => "ask tables with one type of ids",
             Self::NoMeasure => "add count(*), or a sum, avg or stddev of a column",
-            Self::Unfollowed(_) => "compare columns with constants, join ON equal columns, and use count, sum, avg or stddev",
-            Self::CanFail(_) => "compare the column itself with a constant, without arithmetic or casts; group by width_bucket, floor or date_trunc",
+            Self::Unfollowed(_) => {
+                "compare columns with constants, join ON equal columns, and use count, sum, avg or stddev"
+            }
+            Self::CanFail(_) => {
+                "compare the column itself with a constant, without arithmetic or casts; group by width_bucket, floor or date_trunc"
+            }
             Self::Argument(_) => "count or sum the column itself, and compute with what comes",
             Self::Outputs => "order by columns of the answer",
             Self::TooManyCells(_) => "group by fewer or coarser dimensions",
