@@ -115,7 +115,9 @@ impl Control {
                 Err(_) => {
                     // Nobody is told here: the set grows old, and sessions say why nothing leaves.
                     tokio::time::sleep(AGAIN_AFTER).await;
-                    if self.connected().is_err() && let Ok(connected) = self.dial().await {
+                    if self.connected().is_err()
+                        && let Ok(connected) = self.dial().await
+                    {
                         *self.now.write().expect("nobody panics with it in hand") = Some(connected);
                         whole = true;
                     }

@@ -232,7 +232,8 @@ fn server_of(config: &Config) -> Result<Server, GatewayError> {
         None => None,
         Some(path) => {
             let authorities = fs::read(path).map_err(|source| GatewayError::File { path: path.clone(), source })?;
-            let wrong = |error: crate::tls::TlsError| GatewayError::Wrong { path: path.clone(), why: crate::in_full(&error) };
+            let wrong =
+                |error: crate::tls::TlsError| GatewayError::Wrong { path: path.clone(), why: crate::in_full(&error) };
             Some(ClientTls::new(&authorities, &given.host).map_err(wrong)?)
         }
     };
@@ -270,9 +271,8 @@ fn door_of(config: &Config, secrets: &Secrets) -> Result<Door, GatewayError> {
     let tls = match &config.tls {
         None => None,
         Some(tls) => {
-            let authorities = |path: &PathBuf| {
-                fs::read(path).map_err(|source| GatewayError::File { path: path.clone(), source })
-            };
+            let authorities =
+                |path: &PathBuf| fs::read(path).map_err(|source| GatewayError::File { path: path.clone(), source });
             let clients = match &tls.client_ca {
                 None => ClientCertificates::NotAsked,
                 Some(path) if tls.client_certificates_required => ClientCertificates::Required(authorities(path)?),
@@ -373,12 +373,7 @@ impl Gateway {
     /// # Errors
     ///
     /// If tickets could not be looked up, and one would matter.
-    pub async fn stand(
-        &self,
-        principal: &Principal,
-        wish: &Wish,
-        peer: IpAddr,
-    ) -> Result<Standing, Arc<ControlError>> {
+    pub async fn stand(&self, principal: &Principal, wish: &Wish, peer: IpAddr) -> Result<Standing, Arc<ControlError>> {
         let epoch = self.epoch();
         let client = self.config.ledger.client_address.then_some(peer);
         let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
@@ -497,13 +492,19 @@ fn journal_of(config: &Config) -> Result<(Journal, Option<Arc<Log>>), GatewayErr
 }
 
 /// Joins a policy with what the database has.
-async fn join(compiled: Compiled, control: &Control, secrets: &Secrets, config: &Config) -> Result<Epoch, GatewayError> {
+async fn join(
+    compiled: Compiled,
+    control: &Control,
+    secrets: &Secrets,
+    config: &Config,
+) -> Result<Epoch, GatewayError> {
     let known = control.known(&compiled.map.role_prefix()).await?;
     let mut views = HashMap::new();
     for role in &compiled.roles {
-        let pseudonyms = role.purpose.as_ref().map(|purpose| {
-            secrets.pseudonyms.of_purpose(purpose.as_str(), compiled.map.subject_type)
-        });
+        let pseudonyms = role
+            .purpose
+            .as_ref()
+            .map(|purpose| secrets.pseudonyms.of_purpose(purpose.as_str(), compiled.map.subject_type));
         let figures: Option<aggregate::Rules> = None;
         let view = View::new(&compiled, role, &known, pseudonyms, figures, config.limits.max_rows);
         let wanted = role.rights.tables().count();

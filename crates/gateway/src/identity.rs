@@ -10,9 +10,9 @@
 //! so give passwords to services, and tokens to people.
 
 pub mod people;
-pub mod token;
 #[cfg(test)]
 mod tests;
+pub mod token;
 
 use crate::{scram::server::Credential, tls::certificate::Names};
 use ipnet::IpNet;

@@ -106,7 +106,8 @@ pub fn decide(
         denied => denied,
     };
     let role = if denied.is_some() { nobody } else { role };
-    let view = epoch.views.get(&role).or_else(|| epoch.views.get(&compiled.nobody())).expect("nobody has a view").clone();
+    let view =
+        epoch.views.get(&role).or_else(|| epoch.views.get(&compiled.nobody())).expect("nobody has a view").clone();
     let broken = used.as_ref().is_some_and(|ticket| ticket.break_glass);
     let midnight = Some(SystemTime::now() + Duration::from_secs(3600));
     let until = used.as_ref().map(|ticket| ticket.expires_at).into_iter().chain(midnight).min();

@@ -297,7 +297,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guest<S> {
                 self.encrypt(door, Begun::Directly).await?;
                 continue;
             }
-            let length = wire::startup_frame(&self.buffer, wire::MAX_BYTES_BEFORE_LOGIN)?.map(|frame| frame.bytes.len());
+            let length =
+                wire::startup_frame(&self.buffer, wire::MAX_BYTES_BEFORE_LOGIN)?.map(|frame| frame.bytes.len());
             let Some(length) = length else {
                 if self.fill().await? == More::Some {
                     continue;
@@ -410,7 +411,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guest<S> {
                 return Err(StartupError::Unexpected("something else than the answer asked for"));
             }
             if let Some(message) = wire::take(&mut self.buffer, wire::MAX_BYTES_BEFORE_LOGIN)? {
-                debug_assert!(matches!(Frontend::parse(&Frame { tag: b'p', bytes: &message }), Ok(Frontend::Secret(_))));
+                debug_assert!(matches!(
+                    Frontend::parse(&Frame { tag: b'p', bytes: &message }),
+                    Ok(Frontend::Secret(_))
+                ));
                 return Ok(message);
             }
             if self.fill().await? == More::None {

@@ -20,8 +20,32 @@ const FUNCTIONS: [&str; 9] =
 
 /// Words that are no columns.
 const KEYWORDS: [&str; 27] = [
-    "and", "or", "not", "in", "is", "null", "between", "like", "true", "false", "unknown", "distinct", "from", "any", "array",
-    "symmetric", "current_date", "current_timestamp", "localtimestamp", "join", "left", "inner", "outer", "on", "as", "using",
+    "and",
+    "or",
+    "not",
+    "in",
+    "is",
+    "null",
+    "between",
+    "like",
+    "true",
+    "false",
+    "unknown",
+    "distinct",
+    "from",
+    "any",
+    "array",
+    "symmetric",
+    "current_date",
+    "current_timestamp",
+    "localtimestamp",
+    "join",
+    "left",
+    "inner",
+    "outer",
+    "on",
+    "as",
+    "using",
     "cross",
 ];
 
@@ -147,7 +171,8 @@ fn tokens(text: &str) -> Result<Vec<Token>, Refusal> {
                 return Err(unfollowed(&rest[..length]));
             }
             (Some(Token::Word(rest[..length].to_lowercase())), length)
-        } else if let Some(sign) = ["::", "(", ")", "[", "]", ",", "."].into_iter().find(|sign| rest.starts_with(sign)) {
+        } else if let Some(sign) = ["::", "(", ")", "[", "]", ",", "."].into_iter().find(|sign| rest.starts_with(sign))
+        {
             (Some(Token::Sign(sign)), sign.len())
         } else {
             let length = rest.find(|c: char| !"=<>^@~+-*/!".contains(c)).unwrap_or(rest.len());

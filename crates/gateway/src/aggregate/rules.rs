@@ -333,8 +333,12 @@ impl Refusal {
             Self::Distinct(_) => "write count(DISTINCT ...) with the column that identifies persons",
             Self::Subjects => "ask tables with one type of ids",
             Self::NoMeasure => "add count(*), or a sum, avg or stddev of a column",
-            Self::Unfollowed(_) => "compare columns with constants, join ON equal columns, and use count, sum, avg or stddev",
-            Self::CanFail(_) => "compare the column itself with a constant, without arithmetic or casts; group by width_bucket, floor or date_trunc",
+            Self::Unfollowed(_) => {
+                "compare columns with constants, join ON equal columns, and use count, sum, avg or stddev"
+            }
+            Self::CanFail(_) => {
+                "compare the column itself with a constant, without arithmetic or casts; group by width_bucket, floor or date_trunc"
+            }
             Self::Argument(_) => "count or sum the column itself, and compute with what comes",
             Self::Outputs => "order by columns of the answer",
             Self::TooManyCells(_) => "group by fewer or coarser dimensions",

@@ -645,8 +645,14 @@ fn what_a_statement_names_is_found_or_refused() {
     let of_users = |condition: &str| format!("SELECT count(*) FROM users u WHERE {condition}");
     check("SELECT count(*) FROM users", "");
     check("SELECT country, count(*) FROM users GROUP BY 1", "users.country");
-    check("SELECT count(*) FROM users u JOIN events e ON u.id = e.person AND e.kind = u.country", "u.id e.person e.kind u.country");
-    check("SELECT count(*) FROM users JOIN events ON id = person", "`id` names no relation of the statement, or more than one");
+    check(
+        "SELECT count(*) FROM users u JOIN events e ON u.id = e.person AND e.kind = u.country",
+        "u.id e.person e.kind u.country",
+    );
+    check(
+        "SELECT count(*) FROM users JOIN events ON id = person",
+        "`id` names no relation of the statement, or more than one",
+    );
     check("SELECT date_trunc('month', u.at), count(*) FROM users u GROUP BY 1", "u.at");
     check("SELECT date_trunc('month', u.at)::date, count(*) FROM users u GROUP BY 1", "u.at");
     check("SELECT extract(year FROM u.at), count(*) FROM users u GROUP BY 1", "u.at");
@@ -659,7 +665,14 @@ fn what_a_statement_names_is_found_or_refused() {
     check(&of_users("u.age = ANY ('{1,2}'::int[]) AND u.sick IS TRUE"), "u.age u.sick");
     check(&of_users("public.u.age = 1"), "u.age");
     // Each of these fails for some persons and not for others.
-    for condition in ["u.age * 100000000 > 0", "u.age / 0 = 1", "u.age / $1 = 1", "u.name::int = 1", "u.age + 1 = 2", "(u.age)::smallint = 1"] {
+    for condition in [
+        "u.age * 100000000 > 0",
+        "u.age / 0 = 1",
+        "u.age / $1 = 1",
+        "u.name::int = 1",
+        "u.age + 1 = 2",
+        "(u.age)::smallint = 1",
+    ] {
         let said = read(&of_users(condition)).expect_err(condition);
         assert!(said.contains("may fail for some persons"), "{condition}: {said}");
     }

@@ -1142,7 +1142,8 @@ impl Engine {
             extended = false;
         }
         if own {
-            let words = scrub::words(&code, &notice.field(b'M').map(String::from_utf8_lossy).unwrap_or_default(), stage);
+            let words =
+                scrub::words(&code, &notice.field(b'M').map(String::from_utf8_lossy).unwrap_or_default(), stage);
             return Err(Fatal::Server(format!("the session could not be set up: {words}")));
         } else if let Some(refusal) = refusal {
             metrics.denied.one();

@@ -21,7 +21,9 @@ use crate::{
     wire::{self, Frame, FrameError, Frontend, Malformed, Report, Severity, TransactionStatus},
 };
 use bytes::{Buf as _, BytesMut};
-use engine::{AskedFor, Effect, Engine, Fatal, Forward, Guard, Naming, Output, Record, Refusal, Said, SaidKind, Stops, Treatment};
+use engine::{
+    AskedFor, Effect, Engine, Fatal, Forward, Guard, Naming, Output, Record, Refusal, Said, SaidKind, Stops, Treatment,
+};
 use sha2::{Digest as _, Sha256};
 use std::{
     collections::{HashMap, VecDeque},
@@ -90,9 +92,11 @@ impl Ended {
         let told = |code, words: &str, hint| Some((code, words.to_owned(), hint));
         match self {
             Self::Client(_) => None,
-            Self::Server(_) | Self::Login(_) => {
-                told("57P03", "the database cannot be reached", Some("try again; nothing was returned that was not logged"))
-            }
+            Self::Server(_) | Self::Login(_) => told(
+                "57P03",
+                "the database cannot be reached",
+                Some("try again; nothing was returned that was not logged"),
+            ),
             Self::Frame(_) | Self::Malformed(_) | Self::Fatal(Fatal::Client(_)) => {
                 told("08P01", "the client sent what the protocol does not allow", None)
             }
@@ -195,7 +199,8 @@ where
             let Ok(entered) = ticket else {
                 return tell(&mut stream, Ended::Limit("too many sessions; end some, or wait")).await;
             };
-            let mut session = Session::new(gateway.clone(), stream, buffer, principal, peer, asked, standing, server, &entered);
+            let mut session =
+                Session::new(gateway.clone(), stream, buffer, principal, peer, asked, standing, server, &entered);
             let ended = session.serve().await;
             let Err(ended) = ended else { return Ok(()) };
             if matches!(ended, Ended::Fatal(Fatal::Mismatch(_))) {
@@ -311,7 +316,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             if self.after_effects().await? {
                 continue;
             }
-            if self.leaving && self.engine.is_idle() && self.wires.outbox.is_empty() && self.wires.to_client.is_empty() {
+            if self.leaving && self.engine.is_idle() && self.wires.outbox.is_empty() && self.wires.to_client.is_empty()
+            {
                 return Ok(());
             }
             let read_client = !self.hold && !self.leaving && self.wires.to_server.len() < MOST_UNSENT;
@@ -350,7 +356,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
 
     /// Decides anew where that may have changed: between transactions only.
     async fn stand_again(&mut self) -> Result<(), Ended> {
-        if self.engine.status() != TransactionStatus::Idle || !self.engine.is_idle() || self.wires.from_client.is_empty() {
+        if self.engine.status() != TransactionStatus::Idle
+            || !self.engine.is_idle()
+            || self.wires.from_client.is_empty()
+        {
             return Ok(());
         }
         let over = self.standing.until.is_some_and(|until| SystemTime::now() >= until);
@@ -499,7 +508,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             for span in &reading.spans {
                 let part = sql.get(span.start as usize..span.end as usize).unwrap_or_default();
                 let mut inner = Box::pin(self.treat(part)).await;
-                let own = inner.iter().any(|it| matches!(it, Treatment::Forward(forward) if forward.effect != Effect::None));
+                let own =
+                    inner.iter().any(|it| matches!(it, Treatment::Forward(forward) if forward.effect != Effect::None));
                 if own {
                     inner = vec![Treatment::Refuse(Box::new(Refusal {
                         code: "25001",
@@ -719,7 +729,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                             AskedFor::Ticket => self.wish.ticket = value,
                             AskedFor::Reason => self.wish.reason = value,
                             AskedFor::Figures => {
-                                self.wish.figures = value.is_some_and(|value| ["on", "true", "1"].contains(&value.as_str()));
+                                self.wish.figures =
+                                    value.is_some_and(|value| ["on", "true", "1"].contains(&value.as_str()));
                             }
                         }
                     }
