@@ -22,9 +22,19 @@
 //! cell from, so the noise is what stands between two answers that differ by one person, and a [`Budget`] between a reader
 //! and the many pairs he would need to average it away. Cells do not add up to their totals. Noise is bounded, so this is
 //! not differential privacy; series that are published or leave the country use `series`, which is.
+//!
+//! How much that is, for somebody who knows everybody in a cell but one, and has even odds about him (default noise; exact
+//! from the two distributions): 2 questions make him right 61 times of 100, 20 questions in ever other words 78 times, 100
+//! questions 89 times. Without noise 2 questions make him right always. Hence budgets of tens of questions a day rather than
+//! hundreds where the data are sensitive.
+//!
+//! What remains: who dominates a sum can be seen by its being withheld, and how large the largest contribution is, roughly,
+//! by the noise; and if only one person's data change between two days, the same question tells that they did.
 
+mod binary;
 mod budget;
 mod cells;
+mod figures;
 mod noise;
 mod plan;
 mod read;
@@ -34,6 +44,7 @@ mod tests;
 
 pub use budget::{Budget, BudgetError, Spent};
 pub use cells::{Cell, Cells, CellsError, Row, RowError, Shown};
+pub use figures::Figures;
 pub use noise::{CellKeys, NoiseTable, NoiseTableError};
 pub use plan::{Output, OutputType, Plan};
 pub use rules::{

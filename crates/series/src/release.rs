@@ -21,6 +21,9 @@ use std::collections::{BTreeMap, HashMap};
 /// A cell as the database counted it, within the bounds of [`Series::statement`]: the values of the dimensions, and the value.
 pub type Exact = (Vec<String>, i64);
 
+/// Cells by their keys, in order.
+type Cells = BTreeMap<Vec<String>, i64>;
+
 /// Why nothing is released. The cost stays spent.
 #[derive(Debug, thiserror::Error)]
 pub enum ReleaseError {
@@ -72,7 +75,7 @@ pub fn release(series: &Series, exact: &[Exact], charge: Charge) -> Result<Relea
     // Upwards, so that rounding costs accuracy and not privacy.
     let distance = (limit.per_cell as f64 * f64::from(limit.cells).sqrt()).next_up();
     let mut scale = distance / (2.0 * rho).sqrt();
-    let (drawn, threshold): (BTreeMap<Vec<String>, i64>, Option<i64>) = match series.listed() {
+    let (drawn, threshold): (Cells, Option<i64>) = match series.listed() {
         Some(keys) => {
             let values: Vec<i64> = keys.iter().map(|key| exact.get(key).copied().unwrap_or(0)).collect();
             let measurement = loop {
@@ -123,11 +126,7 @@ pub fn release(series: &Series, exact: &[Exact], charge: Charge) -> Result<Relea
 }
 
 /// Draws a series whose cells are not all listed: of those in the data, the ones whose noisy value passes the threshold.
-fn draw_found(
-    series: &Series,
-    exact: &BTreeMap<Vec<String>, i64>,
-    scale: &mut f64,
-) -> Result<(BTreeMap<Vec<String>, i64>, Option<i64>), ReleaseError> {
+fn draw_found(series: &Series, exact: &Cells, scale: &mut f64) -> Result<(Cells, Option<i64>), ReleaseError> {
     let failed = |source| ReleaseError::Drawing { series: series.name.clone(), source: Box::new(source) };
     let none = || ReleaseError::Scale(series.name.clone());
     let limit = series.limit();
@@ -173,7 +172,7 @@ fn wider(scale: f64, distance: f64, rho: f64) -> Option<f64> {
 }
 
 /// Returns the cells by key, if they are cells of the series.
-fn checked(series: &Series, exact: &[Exact]) -> Result<BTreeMap<Vec<String>, i64>, ReleaseError> {
+fn checked(series: &Series, exact: &[Exact]) -> Result<Cells, ReleaseError> {
     let listed = series.listed();
     let listed: Option<std::collections::HashSet<_>> = listed.as_ref().map(|keys| keys.iter().collect());
     let mut cells = BTreeMap::new();

@@ -6,6 +6,7 @@
 
 use std::{hint::black_box, process::Command, time::Instant};
 
+use pg_query::FingerprintOptions;
 use vigie_statement::{read, skeleton, worker::Pool};
 
 const POINT: &str = "SELECT id, country, age, display_name FROM users WHERE id = 123456";
@@ -36,11 +37,15 @@ fn measure(mut call: impl FnMut()) -> f64 {
 
 fn main() {
     let pool = Pool::new(Command::new(env!("CARGO_BIN_EXE_vigie-statement-reader")), 1).expect("the reader starts");
-    println!("{:<8} {:>6} {:>12} {:>8} {:>12} {:>10} {:>10} {:>10}", "", "bytes", "skeleton ns", "MB/s", "fingerprint", "parse", "read", "pool");
+    println!(
+        "{:<8} {:>6} {:>12} {:>8} {:>12} {:>10} {:>10} {:>10}",
+        "", "bytes", "skeleton ns", "MB/s", "fingerprint", "parse", "read", "pool"
+    );
     let long = format!("SELECT a FROM users WHERE b IN ({})", "'something or other', 12345, ".repeat(1_000) + "1");
     for (name, sql) in [("point", POINT), ("join", JOIN), ("report", REPORT), ("long", long.as_str())] {
         let skeleton = measure(|| drop(black_box(skeleton(black_box(sql)))));
-        let fingerprint = measure(|| drop(black_box(pg_query::fingerprint(black_box(sql), 0))));
+        let fingerprint =
+            measure(|| drop(black_box(pg_query::fingerprint(black_box(sql), 0, FingerprintOptions::default()))));
         let parse = measure(|| drop(black_box(pg_query::parse(black_box(sql), 0))));
         let reading = measure(|| drop(black_box(read(black_box(sql)))));
         let asked = measure(|| drop(black_box(pool.read(black_box(sql)))));

@@ -24,13 +24,14 @@
 use pg_query::{
     NodeEnum,
     protobuf::{
-        self, AExpr, AExprKind, FuncCall, JoinExpr, JoinType, Node, ParseResult, RawStmt, ResTarget, SelectStmt, SetOperation,
-        SortBy, SortByDir, SortByNulls,
+        self, AExpr, AExprKind, FuncCall, JoinExpr, JoinType, Node, ParseResult, RawStmt, ResTarget, SelectStmt,
+        SetOperation, SortBy, SortByDir, SortByNulls,
     },
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    edit,
     read::parse,
     reading::{Place, Relation, Unreadable},
     walk::{Walk, integer, is_plain_prefix, text},
@@ -47,7 +48,7 @@ pub struct AggregateQuery {
     pub measures: Vec<Measure>,
     /// What stands after `FROM`.
     pub from: String,
-    /// What stands after `WHERE`.
+    /// What stands after `WHERE`, in parentheses.
     pub condition: Option<String>,
     /// The relations of `from`; all of them have [`Place::From`].
     pub relations: Vec<Relation>,
@@ -178,7 +179,7 @@ pub fn read(sql: &str) -> Result<AggregateQuery> {
     }
     found.check_groups(&query.group_clause, &targets)?;
     for sort in &query.sort_clause {
-        let order = found.order(sort, &targets)?;
+        let order = AggregateQuery::order(sort, &targets)?;
         found.order_by.push(order);
     }
 
@@ -243,9 +244,15 @@ impl AggregateQuery {
         }
         let mut grouped = vec![false; self.dimensions.len()];
         for group in groups {
-            let output = self.output_of(group, targets)?;
+            if matches!(group.node, Some(NodeEnum::GroupingSet(_))) {
+                return refused("ROLLUP, CUBE and GROUPING SETS are not part of it", "ask for each level on its own");
+            }
+            let output = output_of(group, targets)?;
             let Some(AggregateOutput::Dimension(index)) = output.map(|it| self.outputs[it]) else {
-                return refused("GROUP BY names what does not come out", "write each dimension in the select list, and only there a measure");
+                return refused(
+                    "GROUP BY names what does not come out",
+                    "write each dimension in the select list, and only there a measure",
+                );
             };
             grouped[index as usize] = true;
         }
@@ -258,40 +265,13 @@ impl AggregateQuery {
         }
     }
 
-    /// Returns the index of the output that an entry of `GROUP BY` or `ORDER BY` means, if any.
-    fn output_of(&self, node: &Node, targets: &[(&ResTarget, &Node)]) -> Result<Option<usize>> {
-        if let Some(position) = integer(node) {
-            return Ok(usize::try_from(position).ok().and_then(|it| it.checked_sub(1)).filter(|it| *it < targets.len()));
-        }
-        let printed = print_any(node)?;
-        let same = |value: &Node| print_any(value).is_ok_and(|it| it == printed);
-        let by_value = targets.iter().position(|(_, value)| same(value));
-        let by_name = unqualified(node).and_then(|name| targets.iter().position(|(target, _)| target.name == name));
-        match (by_value, by_name) {
-            // PostgreSQL takes the name for the one in GROUP BY and for the other in ORDER BY.
-            (Some(value), Some(name)) if value != name => {
-                refused(&format!("`{printed}` is both a column and the name of another output"), "give the output another name")
-            }
-            (value, name) => {
-                if value.is_none() && name.is_some() && self.output_is_ambiguous(name, targets) {
-                    return refused(&format!("`{printed}` is the name of more than one output"), "give each its own name");
-                }
-                Ok(value.or(name))
-            }
-        }
-    }
-
-    fn output_is_ambiguous(&self, output: Option<usize>, targets: &[(&ResTarget, &Node)]) -> bool {
-        output.is_some_and(|it| targets.iter().filter(|(target, _)| target.name == targets[it].0.name).count() > 1)
-    }
-
-    fn order(&self, node: &Node, targets: &[(&ResTarget, &Node)]) -> Result<Order> {
+    fn order(node: &Node, targets: &[(&ResTarget, &Node)]) -> Result<Order> {
         let Some(NodeEnum::SortBy(sort)) = &node.node else { return refused("ORDER BY of no kind", SHAPE) };
         let SortBy { node: Some(value), .. } = sort.as_ref() else { return refused("ORDER BY of nothing", SHAPE) };
         if sort.sortby_dir() == SortByDir::SortbyUsing {
             return refused("ORDER BY … USING is not part of it", "write ASC or DESC");
         }
-        let Some(output) = self.output_of(value, targets)? else {
+        let Some(output) = output_of(value, targets)? else {
             return refused("ORDER BY names what does not come out", "order by an output, its name or its position");
         };
         Ok(Order {
@@ -304,6 +284,35 @@ impl AggregateQuery {
             },
         })
     }
+}
+
+/// Returns the index of the output that an entry of `GROUP BY` or `ORDER BY` means, if any.
+fn output_of(node: &Node, targets: &[(&ResTarget, &Node)]) -> Result<Option<usize>> {
+    if let Some(position) = integer(node) {
+        return Ok(usize::try_from(position).ok().and_then(|it| it.checked_sub(1)).filter(|it| *it < targets.len()));
+    }
+    let printed = print_any(node)?;
+    let same = |value: &Node| print_any(value).is_ok_and(|it| it == printed);
+    let by_value = targets.iter().position(|(_, value)| same(value));
+    let by_name = unqualified(node).and_then(|name| targets.iter().position(|(target, _)| target.name == name));
+    match (by_value, by_name) {
+        // PostgreSQL takes the name for the one in GROUP BY and for the other in ORDER BY.
+        (Some(value), Some(name)) if value != name => refused(
+            &format!("`{printed}` is both a column and the name of another output"),
+            "give the output another name",
+        ),
+        (value, name) => {
+            if value.is_none() && name.is_some_and(|it| is_ambiguous(it, targets)) {
+                return refused(&format!("`{printed}` is the name of more than one output"), "give each its own name");
+            }
+            Ok(value.or(name))
+        }
+    }
+}
+
+/// Returns whether another output has the name of this one.
+fn is_ambiguous(output: usize, targets: &[(&ResTarget, &Node)]) -> bool {
+    targets.iter().filter(|(target, _)| target.name == targets[output].0.name).count() > 1
 }
 
 /// Checks `FROM`, and prints it.
@@ -348,7 +357,9 @@ fn check_join(join: &JoinExpr) -> Result<()> {
 
 fn check_equalities(node: &Node) -> Result<()> {
     match &node.node {
-        Some(NodeEnum::BoolExpr(it)) if it.boolop() == protobuf::BoolExprType::AndExpr => it.args.iter().try_for_each(check_equalities),
+        Some(NodeEnum::BoolExpr(it)) if it.boolop() == protobuf::BoolExprType::AndExpr => {
+            it.args.iter().try_for_each(check_equalities)
+        }
         Some(NodeEnum::AExpr(it)) if it.kind() == AExprKind::AexprOp && operator(it) == Some("=") => {
             match (it.lexpr.as_deref().and_then(column), it.rexpr.as_deref().and_then(column)) {
                 (Some(_), Some(_)) => Ok(()),
@@ -470,7 +481,11 @@ fn check_value(node: &Node) -> Result<()> {
 
 fn check_type(cast: &protobuf::TypeCast) -> Result<()> {
     let name = cast.type_name.as_ref().and_then(|it| it.names.last()).and_then(text);
-    if name.is_some_and(|it| TYPES.contains(&it)) { Ok(()) } else { refused("a cast to a type that is not part of it", VALUES) }
+    if name.is_some_and(|it| TYPES.contains(&it)) {
+        Ok(())
+    } else {
+        refused("a cast to a type that is not part of it", VALUES)
+    }
 }
 
 /// Returns the measure that a call is; `None` if it is some other function.
@@ -489,7 +504,10 @@ fn measure(call: &FuncCall) -> Result<Option<(MeasureKind, Option<String>)>> {
         _ => return Ok(None),
     };
     if call.agg_filter.is_some() {
-        return refused("FILTER tells people apart by the difference of two results", "use WHERE, one question at a time");
+        return refused(
+            "FILTER tells people apart by the difference of two results",
+            "use WHERE, one question at a time",
+        );
     }
     if call.over.is_some() {
         return refused("window functions return one row per person", "use GROUP BY");
@@ -601,7 +619,7 @@ fn print_value(value: &Node) -> Result<String> {
 
 fn print_condition(condition: &Node) -> Result<String> {
     let query = SelectStmt { where_clause: Some(Box::new(condition.clone())), ..SelectStmt::default() };
-    print(query, "SELECT WHERE ")
+    Ok(format!("({})", print(query, "SELECT WHERE ")?))
 }
 
 fn print_any(value: &Node) -> Result<String> {
@@ -614,10 +632,13 @@ fn print(mut query: SelectStmt, head: &str) -> Result<String> {
     query.set_op(SetOperation::SetopNone);
     query.set_limit_option(protobuf::LimitOption::Default);
     let statement = Node { node: Some(NodeEnum::SelectStmt(Box::new(query))) };
-    let tree = ParseResult { version: 0, stmts: vec![RawStmt { stmt: Some(Box::new(statement)), ..RawStmt::default() }] };
+    let tree =
+        ParseResult { version: 0, stmts: vec![RawStmt { stmt: Some(Box::new(statement)), ..RawStmt::default() }] };
     let printed = pg_query::deparse(&tree, pg_query::DeparseOptions::default())
         .map_err(|error| Unreadable::Syntax { message: error.to_string() })?;
-    match printed.strip_prefix(head) {
+    // Printing is believed only as far as reading it again gives what was printed.
+    let is_same = edit::without_places(&tree) == edit::without_places(&parse(&printed)?);
+    match printed.strip_prefix(head).filter(|_| is_same) {
         Some(rest) => Ok(rest.to_owned()),
         None => Err(Unreadable::Unknown { construct: "what PostgreSQL's printer does not print".to_owned() }.into()),
     }
@@ -628,10 +649,26 @@ fn refused<T>(what: &str, help: &str) -> Result<T> {
 }
 
 const COMPARISONS: [&str; 6] = ["=", "<>", "<", "<=", ">", ">="];
-const BUCKETS: [&str; 9] = ["ceil", "ceiling", "date_part", "date_trunc", "extract", "floor", "round", "trunc", "width_bucket"];
+const BUCKETS: [&str; 9] =
+    ["ceil", "ceiling", "date_part", "date_trunc", "extract", "floor", "round", "trunc", "width_bucket"];
 const TYPES: [&str; 17] = [
-    "bool", "bpchar", "date", "float4", "float8", "int2", "int4", "int8", "interval", "numeric", "text", "time", "timestamp",
-    "timestamptz", "timetz", "uuid", "varchar",
+    "bool",
+    "bpchar",
+    "date",
+    "float4",
+    "float8",
+    "int2",
+    "int4",
+    "int8",
+    "interval",
+    "numeric",
+    "text",
+    "time",
+    "timestamp",
+    "timestamptz",
+    "timetz",
+    "uuid",
+    "varchar",
 ];
 
 const SHAPE: &str = "write SELECT dimensions, measures FROM view WHERE … GROUP BY dimensions";

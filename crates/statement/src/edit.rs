@@ -49,7 +49,10 @@ impl Read {
     fn name_of(&self, relation: &Relation) -> Option<String> {
         let called = |it: &Relation| it.alias.clone().unwrap_or_else(|| it.name.clone());
         let visible = |it: &&Relation| it.place == Place::From && called(it) == called(relation);
-        if relation.place != Place::From || relation.renames_columns || self.relations.iter().filter(visible).count() != 1 {
+        if relation.place != Place::From
+            || relation.renames_columns
+            || self.relations.iter().filter(visible).count() != 1
+        {
             return None;
         }
         Some(match (&relation.alias, &relation.schema) {
@@ -123,6 +126,8 @@ impl<'a> Tokens<'a> {
 
     fn all(&self) -> &[ScanToken] {
         self.found.get_or_init(|| {
+            // Only of texts that hold a statement: `scan_tokens` may not be asked about one without any token (pg_query 18.1
+            // makes a slice of a null pointer then).
             let comments = [Token::SqlComment as i32, Token::CComment as i32];
             let mut tokens = pg_query::scan_tokens(self.sql).unwrap_or_default();
             tokens.retain(|it| !comments.contains(&it.token));
@@ -131,14 +136,14 @@ impl<'a> Tokens<'a> {
     }
 
     fn at(&self, offset: u32) -> Option<usize> {
-        self.all().binary_search_by_key(&(offset as i32), |it| it.start).ok()
+        self.all().binary_search_by_key(&i32::try_from(offset).ok()?, |it| it.start).ok()
     }
 
     /// Returns where the `FROM` stands that ends a select list, whose last entry starts at `last`.
     ///
     /// A `FROM` in parentheses belongs to a function or a subquery, one after `IS [NOT] DISTINCT` to an operator, and one
     /// after `AS` or a dot is a name.
-    pub fn from_after(&self, last: u32) -> Option<u32> {
+    pub fn end_of_outputs(&self, last: u32) -> Option<u32> {
         let mut depth = 0_i32;
         let mut tokens = self.all()[self.at(last)?..].iter().map(|it| (it.token, it.start)).peekable();
         let is = |token: Option<&(i32, i32)>, wanted: Token| token.is_some_and(|it| it.0 == wanted as i32);
@@ -186,7 +191,8 @@ impl<'a> Tokens<'a> {
     /// Returns where the query of the `COPY (query) TO` stands that is the first thing after `start`.
     pub fn copied_query(&self, start: u32) -> Option<Range<u32>> {
         let tokens = self.all();
-        let copy = tokens.partition_point(|it| it.start < start as i32);
+        let start = i32::try_from(start).ok()?;
+        let copy = tokens.partition_point(|it| it.start < start);
         tokens.get(copy).filter(|it| it.token == Token::Copy as i32)?;
         let open = tokens.get(copy + 1).filter(|it| it.token == OPEN)?;
         let mut depth = 0;
@@ -204,7 +210,9 @@ impl<'a> Tokens<'a> {
 pub(crate) fn adds_an_output(original: &str, probe: &str) -> bool {
     let (Ok(before), Ok(after)) = (parse(original), parse(probe)) else { return false };
     let (mut before, mut after) = (without_places(&before), without_places(&after));
-    let (Some(before_outputs), Some(after_outputs)) = (outputs_mut(&mut before), outputs_mut(&mut after)) else { return false };
+    let (Some(before_outputs), Some(after_outputs)) = (outputs_mut(&mut before), outputs_mut(&mut after)) else {
+        return false;
+    };
     let is_longer = after_outputs.len() == before_outputs.len() + 1;
     after_outputs.pop();
     is_longer && before == after
@@ -219,7 +227,7 @@ pub(crate) fn asks_for_prefixes(original: &str, edited: &str) -> bool {
 }
 
 /// Returns a tree as a value in which nothing says where it stands in the text.
-fn without_places(tree: &ParseResult) -> Value {
+pub(crate) fn without_places(tree: &ParseResult) -> Value {
     fn strip(value: &mut Value) {
         match value {
             Value::Object(fields) => {
@@ -231,9 +239,19 @@ fn without_places(tree: &ParseResult) -> Value {
         }
     }
     const PLACES: [&str; 8] = [
-        "location", "stmt_location", "stmt_len", "list_start", "list_end", "rexpr_list_start", "rexpr_list_end", "name_location",
+        "location",
+        "stmt_location",
+        "stmt_len",
+        "list_start",
+        "list_end",
+        "rexpr_list_start",
+        "rexpr_list_end",
+        "name_location",
     ];
     let mut value = serde_json::to_value(tree).unwrap_or_default();
+    if let Some(tree) = value.as_object_mut() {
+        tree.remove("version");
+    }
     strip(&mut value);
     value
 }

@@ -5,16 +5,16 @@ use std::ops::Range;
 use pg_query::{
     NodeEnum,
     protobuf::{
-        CopyStmt, DeclareCursorStmt, ExplainStmt, FetchDirection, FetchStmt, Node, SelectStmt, SetOperation, TransactionStmt,
-        TransactionStmtKind, VariableSetKind, VariableSetStmt, a_const::Val,
+        CopyStmt, DeclareCursorStmt, ExplainStmt, FetchDirection, FetchStmt, Node, SelectStmt, SetOperation,
+        TransactionStmt, TransactionStmtKind, VariableSetKind, VariableSetStmt, a_const::Val,
     },
 };
 
 use crate::{
     edit::{self, Edit, Tokens},
     reading::{
-        Clauses, CopyEncoding, CopyFormat, CopySource, ForceQuote, MAX_STATEMENT_BYTES, Place, Read, Reading, Shape, Statement,
-        Transaction, TransactionModes, Unreadable, Write, WriteKind,
+        Clauses, CopyEncoding, CopyFormat, CopySource, ForceQuote, MAX_STATEMENT_BYTES, Place, Read, Reading, Shape,
+        Statement, Transaction, TransactionModes, Unreadable, Write, WriteKind,
     },
     refusal,
     walk::{Walk, integer, offset, outputs, relation, text, unknown, unknown_node},
@@ -34,7 +34,8 @@ pub fn read(sql: &str) -> Result<Reading, Unreadable> {
     for raw in &tree.stmts {
         let start = offset(raw.stmt_location)?;
         let end = if raw.stmt_len == 0 { sql.len() as u32 } else { start + offset(raw.stmt_len)? };
-        let node = raw.stmt.as_ref().and_then(|it| it.node.as_ref()).ok_or_else(|| unknown("a statement that is nothing"))?;
+        let node =
+            raw.stmt.as_ref().and_then(|it| it.node.as_ref()).ok_or_else(|| unknown("a statement that is nothing"))?;
         let text = Text { sql, span: start..end, tokens: &tokens };
         reading.statements.push(text.statement(node)?);
         reading.spans.push(text.span);
@@ -42,19 +43,52 @@ pub fn read(sql: &str) -> Result<Reading, Unreadable> {
     Ok(reading)
 }
 
+/// How deep comments may stand within one another: over thousands the scanner takes seconds.
+const MAX_COMMENT_DEPTH: usize = 64;
+
+/// How much of the parser's words is kept, in bytes: they may quote all of the statement.
+const MAX_MESSAGE_BYTES: usize = 200;
+
 /// Returns the tree of a text, after its bounds were checked.
 pub(crate) fn parse(sql: &str) -> Result<pg_query::protobuf::ParseResult, Unreadable> {
     if sql.len() > MAX_STATEMENT_BYTES {
         return Err(Unreadable::TooLong { n_bytes: sql.len() as u64 });
+    }
+    if comment_depth(sql) > MAX_COMMENT_DEPTH {
+        return Err(Unreadable::TooDeep);
     }
     match pg_query::parse(sql, 0) {
         Ok(result) => Ok(result.protobuf),
         // The tree is decoded to a depth of 100; nothing else is ever wrong with what the parser encoded.
         Err(pg_query::Error::Decode(_)) => Err(Unreadable::TooDeep),
         Err(pg_query::Error::Parse(message)) if message.contains("stack depth") => Err(Unreadable::TooDeep),
-        Err(pg_query::Error::Parse(message)) => Err(Unreadable::Syntax { message }),
+        Err(pg_query::Error::Parse(mut message)) => {
+            message.truncate(message.floor_char_boundary(MAX_MESSAGE_BYTES));
+            Err(Unreadable::Syntax { message })
+        }
         Err(other) => Err(Unreadable::Syntax { message: other.to_string() }),
     }
+}
+
+/// Returns how deep comments stand within one another, or look as if they did, in strings for instance.
+fn comment_depth(sql: &str) -> usize {
+    let (mut depth, mut deepest) = (0_usize, 0);
+    let mut bytes = sql.as_bytes();
+    while let [first, rest @ ..] = bytes {
+        match (first, rest.first()) {
+            (b'/', Some(b'*')) => {
+                depth += 1;
+                deepest = deepest.max(depth);
+                bytes = &rest[1..];
+            }
+            (b'*', Some(b'/')) => {
+                depth = depth.saturating_sub(1);
+                bytes = &rest[1..];
+            }
+            _ => bytes = rest,
+        }
+    }
+    deepest
 }
 
 /// A statement in its text.
@@ -222,7 +256,9 @@ impl Text<'_> {
         };
         let columns = it.attlist.iter().filter_map(text).map(str::to_owned).collect();
         Ok(match (&it.relation, &it.query, it.is_from) {
-            (Some(table), None, true) => Statement::CopyIn { relation: relation(table, Place::Target)?, columns, format },
+            (Some(table), None, true) => {
+                Statement::CopyIn { relation: relation(table, Place::Target)?, columns, format }
+            }
             (Some(table), None, false) => {
                 let source = CopySource::Table { relation: relation(table, Place::From)?, columns };
                 Statement::CopyOut { source, format }
@@ -242,7 +278,7 @@ impl Text<'_> {
     fn end_of_outputs(&self, query: &SelectStmt) -> Option<u32> {
         let Some(NodeEnum::ResTarget(last)) = query.target_list.last()?.node.as_ref() else { return None };
         // `TABLE users` has a select list that is not in the text.
-        let at = self.tokens.from_after(u32::try_from(last.location).ok()?)?;
+        let at = self.tokens.end_of_outputs(u32::try_from(last.location).ok()?)?;
         let start = self.span.start;
         let own = &self.sql[start as usize..self.span.end as usize];
         let probe = Edit { at: at - start, n_removed: 0, inserted: ", NULL ".to_owned() };
@@ -362,7 +398,9 @@ fn set(it: &VariableSetStmt) -> Result<Statement, Unreadable> {
         VariableSetKind::VarResetAll => Statement::Reset { name: None },
         VariableSetKind::VarSetMulti => match name.as_str() {
             "transaction" => Statement::SetTransaction { modes: transaction_modes(&it.args)?, session: false },
-            "session characteristics" => Statement::SetTransaction { modes: transaction_modes(&it.args)?, session: true },
+            "session characteristics" => {
+                Statement::SetTransaction { modes: transaction_modes(&it.args)?, session: true }
+            }
             _ => Statement::refused("SET TRANSACTION SNAPSHOT", "it looks at rows as another session saw them"),
         },
         VariableSetKind::VarSetCurrent => Statement::refused("SET … FROM CURRENT", "it belongs to a function"),

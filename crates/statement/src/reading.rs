@@ -460,10 +460,10 @@ pub enum Unreadable {
         /// Length of the text.
         n_bytes: u64,
     },
-    /// PostgreSQL's grammar does not accept it. The message may quote the statement.
+    /// PostgreSQL's grammar does not accept it. The message may quote the statement, so it is for its author only.
     #[error("PostgreSQL's grammar refuses the statement: {message}")]
     Syntax {
-        /// The parser's own words.
+        /// The parser's own words, cut short after 200 bytes.
         message: String,
     },
     /// Expressions or queries within one another, deeper than is read (about 45 levels of expressions).

@@ -38,8 +38,12 @@ pub(crate) fn refuse(node: &NodeEnum) -> Statement {
         NodeEnum::CreateTrigStmt(_) => ("CREATE TRIGGER", DEFINES),
         NodeEnum::CreateExtensionStmt(_) => ("CREATE EXTENSION", DEFINES),
         NodeEnum::CreateRoleStmt(_) => ("CREATE ROLE", "who may do what is decided in the policies"),
-        NodeEnum::AlterRoleStmt(_) | NodeEnum::AlterRoleSetStmt(_) => ("ALTER ROLE", "who may do what is decided in the policies"),
-        NodeEnum::GrantStmt(_) | NodeEnum::GrantRoleStmt(_) => ("GRANT or REVOKE", "who may do what is decided in the policies"),
+        NodeEnum::AlterRoleStmt(_) | NodeEnum::AlterRoleSetStmt(_) => {
+            ("ALTER ROLE", "who may do what is decided in the policies")
+        }
+        NodeEnum::GrantStmt(_) | NodeEnum::GrantRoleStmt(_) => {
+            ("GRANT or REVOKE", "who may do what is decided in the policies")
+        }
         NodeEnum::CreatePolicyStmt(_) | NodeEnum::AlterPolicyStmt(_) => {
             ("CREATE or ALTER POLICY", "who may do what is decided in the policies")
         }

@@ -35,8 +35,13 @@ pub struct Literal {
 pub fn skeleton(sql: &str) -> Option<Skeleton> {
     let bytes = sql.as_bytes();
     u32::try_from(bytes.len()).ok()?;
-    let mut lexer =
-        Lexer { bytes, key: Vec::with_capacity(bytes.len() + 16), literals: Vec::with_capacity(8), copied: 0, has_zero: false };
+    let mut lexer = Lexer {
+        bytes,
+        key: Vec::with_capacity(bytes.len() + 16),
+        literals: Vec::with_capacity(8),
+        copied: 0,
+        has_zero: false,
+    };
     lexer.run();
     (!lexer.has_zero).then_some(Skeleton { key: lexer.key, literals: lexer.literals })
 }

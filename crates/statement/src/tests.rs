@@ -1,8 +1,10 @@
 //! Statements and what is read in them, one line each.
 
 use crate::{
+    edit::{self, Edit},
     read,
     reading::{CopySource, MAX_STATEMENT_BYTES, Place, Read, Relation, Shape, Statement, Unreadable, Write},
+    skeleton::{carry, skeleton},
 };
 
 /// Says in one line what was read.
@@ -32,7 +34,9 @@ fn told_statement(it: &Statement) -> String {
             format!("fetch {cursor} moves={moves} count={count:?} forward={forward}")
         }
         Statement::CloseCursor { name } => format!("close {}", name.as_deref().unwrap_or("all")),
-        Statement::Prepare { name, n_types, statement } => format!("prepare {name}({n_types}): {}", told_statement(statement)),
+        Statement::Prepare { name, n_types, statement } => {
+            format!("prepare {name}({n_types}): {}", told_statement(statement))
+        }
         Statement::Execute { name, n_arguments } => format!("execute {name}({n_arguments})"),
         Statement::Deallocate { name } => format!("deallocate {}", name.as_deref().unwrap_or("all")),
         Statement::Explain { analyze, verbose, statement } => {
@@ -73,7 +77,11 @@ fn told_write(it: &Write) -> String {
 }
 
 fn told_relations(relations: &[Relation]) -> String {
-    if relations.is_empty() { "nothing".to_owned() } else { relations.iter().map(told_relation).collect::<Vec<_>>().join(",") }
+    if relations.is_empty() {
+        "nothing".to_owned()
+    } else {
+        relations.iter().map(told_relation).collect::<Vec<_>>().join(",")
+    }
 }
 
 fn told_relation(it: &Relation) -> String {
@@ -97,7 +105,10 @@ fn check(sql: &str, expected: &str) {
 #[test]
 fn plain_reads_are_rows_to_which_columns_can_be_added() {
     check("SELECT id FROM users WHERE id = $1", "rows+ of users");
-    check("select u.*, v.day from public.users u left join visits v on v.subject = u.id", "rows+ of public.users,visits");
+    check(
+        "select u.*, v.day from public.users u left join visits v on v.subject = u.id",
+        "rows+ of public.users,visits",
+    );
     check("TABLE users", "rows of users");
     check("SELECT extract(year from born) FROM users", "rows+ of users calls extract");
     check("SELECT id FROM users ORDER BY 1", "rows+ of users literals");
@@ -119,7 +130,10 @@ fn queries_of_other_shapes_are_told_apart() {
     check("SELECT mine(id) FILTER (WHERE true) FROM users", "aggregate of users calls mine");
     check("SELECT GROUPING(a) FROM users GROUP BY CUBE (a, (b, c))", "aggregate of users calls grouping");
     check("SELECT id FROM users UNION ALL SELECT id FROM visits", "set of users@set,visits@set");
-    check("SELECT (SELECT max(day) FROM visits v WHERE v.id = u.id) FROM users u", "rows+ of visits@expr,users calls max");
+    check(
+        "SELECT (SELECT max(day) FROM visits v WHERE v.id = u.id) FROM users u",
+        "rows+ of visits@expr,users calls max",
+    );
     check("SELECT id FROM users LIMIT 5 OFFSET 2", "rows+ of users");
     check("SELECT FROM users", "rows of users");
     check("SELECT g FROM generate_series(1, 3) g", "rows of nothing calls generate_series whole-row");
@@ -153,7 +167,10 @@ fn every_relation_is_found_wherever_it_stands() {
         "rows+ of a@expr,b@expr,c@expr,d,e@expr calls sum",
     );
     check("SELECT x[(TABLE a)] FROM f((TABLE b)) x(x)", "rows of a@expr,b@expr calls f whole-row");
-    check("SELECT 1 FROM xmltable('/r' PASSING (TABLE a) COLUMNS c int PATH 'c' DEFAULT (TABLE b))", "rows of a@expr,b@expr calls xmltable");
+    check(
+        "SELECT 1 FROM xmltable('/r' PASSING (TABLE a) COLUMNS c int PATH 'c' DEFAULT (TABLE b))",
+        "rows of a@expr,b@expr calls xmltable",
+    );
     check("SELECT 1 GROUP BY GROUPING SETS ((a, (TABLE b)), ())", "aggregate of b@expr");
     check("VALUES ((TABLE a))", "constant of a@expr");
     check("SELECT xmlelement(name n, xmlattributes((TABLE a) AS b), (TABLE c))", "constant of a@expr,c@expr calls xml");
@@ -196,7 +213,10 @@ fn whatever_changes_or_locks_rows_is_a_write() {
     check("SELECT * FROM (SELECT * FROM a FOR KEY SHARE) b", "Lock a@sub -> 1");
     check("WITH x AS (DELETE FROM a RETURNING *) SELECT * FROM x", "With a@target -> 1");
     check("WITH x AS (INSERT INTO a VALUES (1)) SELECT 1 FOR UPDATE", "With a@target -> 1");
-    check("DELETE FROM a WHERE CURRENT OF c", "unreadable: the statement uses `CurrentOfExpr`, which the gate does not know");
+    check(
+        "DELETE FROM a WHERE CURRENT OF c",
+        "unreadable: the statement uses `CurrentOfExpr`, which the gate does not know",
+    );
 }
 
 #[test]
@@ -211,7 +231,10 @@ fn transactions_cursors_and_prepared_statements_are_read() {
     check("PREPARE TRANSACTION 'x'", "refused two-phase commit");
     check("COMMIT PREPARED 'x'", "refused two-phase commit");
     check("DECLARE c CURSOR WITH HOLD FOR TABLE a", "declare c hold=true scroll=false binary=false: rows of a");
-    check("DECLARE c BINARY SCROLL CURSOR FOR SELECT x FROM a", "declare c hold=false scroll=true binary=true: rows+ of a");
+    check(
+        "DECLARE c BINARY SCROLL CURSOR FOR SELECT x FROM a",
+        "declare c hold=false scroll=true binary=true: rows+ of a",
+    );
     check("DECLARE c CURSOR FOR SELECT * FROM a FOR UPDATE", "refused DECLARE");
     check("FETCH c", "fetch c moves=false count=Some(1) forward=true");
     check("FETCH ALL FROM c", "fetch c moves=false count=None forward=true");
@@ -250,7 +273,9 @@ fn settings_are_read_by_a_name_in_lower_case() {
 /// Row 8 of the bypass list.
 #[test]
 fn nobody_becomes_somebody_else() {
-    for sql in ["SET ROLE a", "SET LOCAL ROLE a", "RESET ROLE", "SET ROLE NONE", "SET role = 'a'", "SET \"ROLE\" TO 'a'"] {
+    for sql in
+        ["SET ROLE a", "SET LOCAL ROLE a", "RESET ROLE", "SET ROLE NONE", "SET role = 'a'", "SET \"ROLE\" TO 'a'"]
+    {
         check(sql, "refused SET ROLE");
     }
     for sql in ["SET SESSION AUTHORIZATION a", "RESET SESSION AUTHORIZATION", "SET Session_Authorization = 'a'"] {
@@ -274,7 +299,10 @@ fn what_is_never_let_through_is_refused_by_name() {
     check("CREATE TEMP TABLE a AS TABLE b", "refused CREATE TABLE AS");
     check("SELECT * INTO a FROM b", "refused SELECT INTO");
     check("CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'", "refused CREATE FUNCTION");
-    check("CREATE OPERATOR <<< (leftarg = text, rightarg = text, function = f)", "refused CREATE AGGREGATE, OPERATOR or TYPE");
+    check(
+        "CREATE OPERATOR <<< (leftarg = text, rightarg = text, function = f)",
+        "refused CREATE AGGREGATE, OPERATOR or TYPE",
+    );
     check("TRUNCATE a", "refused TRUNCATE");
     check("ALTER USER a SUPERUSER", "refused ALTER ROLE");
     check("GRANT SELECT ON a TO b", "refused GRANT or REVOKE");
@@ -327,12 +355,18 @@ fn what_the_gate_refuses_by_name_is_named() {
     assert_eq!(called("SELECT set_config('app.purpose', email, false) FROM users"), "set_config");
     assert_eq!(called("SELECT 1 WHERE 1 < ALL (SELECT lo_from_bytea(0, 'x'))"), "lo_from_bytea");
     assert_eq!(called("SELECT 1 FROM a ORDER BY pg_sleep(1) USING <"), "pg_sleep");
-    assert_eq!(called("SELECT current_user, CURRENT_TIMESTAMP(3), least(a.b, c.d)"), "current_timestamp current_user least");
+    assert_eq!(
+        called("SELECT current_user, CURRENT_TIMESTAMP(3), least(a.b, c.d)"),
+        "current_timestamp current_user least"
+    );
     assert_eq!(called("SELECT (email).upper FROM users"), "upper");
     // `u.row_to_json` calls a function; only the catalog knows, so that the name is among the columns.
-    assert!(names("SELECT u.row_to_json FROM users u").columns.contains(&vec!["u".to_owned(), "row_to_json".to_owned()]));
+    assert!(
+        names("SELECT u.row_to_json FROM users u").columns.contains(&vec!["u".to_owned(), "row_to_json".to_owned()])
+    );
     let found = names("SELECT 1 OPERATOR(evil.+) 2, 'users'::regclass, a <-> b FROM t WHERE c BETWEEN 1 AND 2");
-    let operators: Vec<_> = found.operators.iter().map(|it| (it.schema.as_deref().unwrap_or(""), it.name.as_str())).collect();
+    let operators: Vec<_> =
+        found.operators.iter().map(|it| (it.schema.as_deref().unwrap_or(""), it.name.as_str())).collect();
     assert_eq!(operators, [("", "<->"), ("", "<="), ("", ">="), ("evil", "+")]);
     assert_eq!(found.types.iter().map(|it| it.name.as_str()).collect::<Vec<_>>(), ["regclass"]);
     assert!(names("SELECT 1 FROM a JOIN b USING (secret)").columns.contains(&vec!["secret".to_owned()]));
@@ -349,9 +383,15 @@ fn odd_statements_are_read_as_postgresql_reads_them() {
     check("SELECT U&'d\\0061t' FROM U&\"us!0065rs\" UESCAPE '!'", "rows+ of users");
     check("SELECT $tag$ FROM a; DROP TABLE b $tag$ FROM c", "rows+ of c");
     check("SELECT 1;;SELECT 2;", "constant of nothing; constant of nothing");
-    check("SELECT * FROM other.public.users", "unreadable: the statement uses `a relation of a named database`, which the gate does not know");
+    check(
+        "SELECT * FROM other.public.users",
+        "unreadable: the statement uses `a relation of a named database`, which the gate does not know",
+    );
     check("SELECT $65536", "unreadable: the statement uses `a parameter above $65535`, which the gate does not know");
-    check("SELECT json_object('a': (TABLE b))", "unreadable: the statement uses `JsonObjectConstructor`, which the gate does not know");
+    check(
+        "SELECT json_object('a': (TABLE b))",
+        "unreadable: the statement uses `JsonObjectConstructor`, which the gate does not know",
+    );
     check("SELECT x FROM a\0; DROP TABLE b", "unreadable: syntax");
 }
 
@@ -360,6 +400,12 @@ fn long_and_deep_texts_are_unreadable_rather_than_fatal() {
     let long = format!("SELECT {}", "x".repeat(MAX_STATEMENT_BYTES));
     assert_eq!(read(&long), Err(Unreadable::TooLong { n_bytes: 7 + MAX_STATEMENT_BYTES as u64 }));
     assert_eq!(read(&format!("SELECT 1{}", "+1".repeat(30_000))), Err(Unreadable::TooDeep));
+    assert_eq!(read(&format!("SELECT 1 {}", "/*".repeat(30_000))), Err(Unreadable::TooDeep));
+    assert!(read(&"SELECT /* x */ 1;".repeat(200)).is_ok());
+    let Err(Unreadable::Syntax { message }) = read(&format!("SELECT '{}", "é".repeat(10_000))) else {
+        panic!("it is open")
+    };
+    assert!(message.len() <= 200, "{message}");
     assert!(read(&format!("SELECT 1{}", "+1".repeat(40))).is_ok());
     assert!(read(&format!("SELECT 1 WHERE true{}", " AND true".repeat(5_000))).is_ok());
     assert!(read(&format!("SELECT {}1{}", "(".repeat(2_000), ")".repeat(2_000))).is_ok());
@@ -389,13 +435,22 @@ fn check_appended(sql: &str, expected: &str) {
 #[test]
 fn columns_are_added_before_the_from_of_the_outermost_query() {
     check_appended("SELECT a FROM users", "SELECT a , \"users\".\"id\" AS \"vigie 1\" FROM users");
-    check_appended("select a from s.users order by 1 limit 2", "select a , \"s\".\"users\".\"id\" AS \"vigie 1\" from s.users order by 1 limit 2");
-    check_appended("SELECT * FROM users AS \"U \"\"x\"", "SELECT * , \"U \"\"x\".\"id\" AS \"vigie 1\" FROM users AS \"U \"\"x\"");
+    check_appended(
+        "select a from s.users order by 1 limit 2",
+        "select a , \"s\".\"users\".\"id\" AS \"vigie 1\" from s.users order by 1 limit 2",
+    );
+    check_appended(
+        "SELECT * FROM users AS \"U \"\"x\"",
+        "SELECT * , \"U \"\"x\".\"id\" AS \"vigie 1\" FROM users AS \"U \"\"x\"",
+    );
     check_appended(
         "SELECT 'x FROM y', extract(year FROM d), trim(both FROM e), a IS DISTINCT FROM b FROM u",
         "SELECT 'x FROM y', extract(year FROM d), trim(both FROM e), a IS DISTINCT FROM b , \"u\".\"id\" AS \"vigie 1\" FROM u",
     );
-    check_appended("SELECT a IS NOT DISTINCT FROM b FROM u", "SELECT a IS NOT DISTINCT FROM b , \"u\".\"id\" AS \"vigie 1\" FROM u");
+    check_appended(
+        "SELECT a IS NOT DISTINCT FROM b FROM u",
+        "SELECT a IS NOT DISTINCT FROM b , \"u\".\"id\" AS \"vigie 1\" FROM u",
+    );
     check_appended("SELECT a AS \"from\" FROM u", "SELECT a AS \"from\" , \"u\".\"id\" AS \"vigie 1\" FROM u");
     check_appended("SELECT a AS from FROM u", "SELECT a AS from , \"u\".\"id\" AS \"vigie 1\" FROM u");
     check_appended("SELECT a AS as FROM u", "SELECT a AS as , \"u\".\"id\" AS \"vigie 1\" FROM u");
@@ -404,11 +459,18 @@ fn columns_are_added_before_the_from_of_the_outermost_query() {
     check_appended("SELECT a is FROM u", "SELECT a is , \"u\".\"id\" AS \"vigie 1\" FROM u");
     check_appended("SELECT a -- FROM x\nFROM u", "SELECT a -- FROM x\n, \"u\".\"id\" AS \"vigie 1\" FROM u");
     check_appended("SELECT a/* FROM x */FROM u", "SELECT a/* FROM x */, \"u\".\"id\" AS \"vigie 1\" FROM u");
-    check_appended("(SELECT x[1], substring(a from 2) FROM u)", "(SELECT x[1], substring(a from 2) , \"u\".\"id\" AS \"vigie 1\" FROM u)");
+    check_appended(
+        "(SELECT x[1], substring(a from 2) FROM u)",
+        "(SELECT x[1], substring(a from 2) , \"u\".\"id\" AS \"vigie 1\" FROM u)",
+    );
     check_appended("SELECT é, 'ü' FROM u", "SELECT é, 'ü' , \"u\".\"id\" AS \"vigie 1\" FROM u");
-    check_appended("DECLARE c CURSOR FOR SELECT a FROM u", "DECLARE c CURSOR FOR SELECT a , \"u\".\"id\" AS \"vigie 1\" FROM u");
+    check_appended(
+        "DECLARE c CURSOR FOR SELECT a FROM u",
+        "DECLARE c CURSOR FOR SELECT a , \"u\".\"id\" AS \"vigie 1\" FROM u",
+    );
     assert_eq!(
-        appended("WITH x AS (SELECT a FROM b) SELECT u.a, v.b FROM u JOIN v USING (id), x", &[(1, "id"), (2, "su\"b")]).as_deref(),
+        appended("WITH x AS (SELECT a FROM b) SELECT u.a, v.b FROM u JOIN v USING (id), x", &[(1, "id"), (2, "su\"b")])
+            .as_deref(),
         Some(
             "WITH x AS (SELECT a FROM b) SELECT u.a, v.b , \"u\".\"id\" AS \"vigie 1\" , \"v\".\"su\"\"b\" AS \"vigie 2\" FROM u \
              JOIN v USING (id), x"
@@ -448,7 +510,10 @@ fn a_like_of_a_plain_prefix_becomes_the_operator_for_it() {
     for (sql, expected) in [
         ("SELECT a FROM u WHERE b LIKE 'abc%'", Some("SELECT a FROM u WHERE b  ^@  'abc'")),
         ("SELECT a FROM u WHERE b like'it''s%'AND c", Some("SELECT a FROM u WHERE b  ^@ 'it''s'AND c")),
-        ("SELECT a FROM u WHERE b||c LIKE 'a%' OR NOT d = e LIKE 'x%'", Some("SELECT a FROM u WHERE b||c  ^@  'a' OR NOT d = e  ^@  'x'")),
+        (
+            "SELECT a FROM u WHERE b||c LIKE 'a%' OR NOT d = e LIKE 'x%'",
+            Some("SELECT a FROM u WHERE b||c  ^@  'a' OR NOT d = e  ^@  'x'"),
+        ),
         ("SELECT a FROM u WHERE b NOT LIKE 'abc%'", None),
         ("SELECT a FROM u WHERE b ILIKE 'abc%'", None),
         ("SELECT a FROM u WHERE b LIKE '%'", None),
@@ -464,4 +529,61 @@ fn a_like_of_a_plain_prefix_becomes_the_operator_for_it() {
     ] {
         assert_eq!(with_prefixes(sql).as_deref(), expected, "{sql}");
     }
+}
+
+/// Shows a skeleton with a letter in braces for each literal.
+fn shown(sql: &str) -> String {
+    let key = String::from_utf8(skeleton(sql).unwrap().key).unwrap();
+    let mut parts = key.split('\0');
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |all, part| format!("{all}{{{}}}{}", &part[..1], &part[1..]))
+}
+
+#[test]
+fn a_skeleton_leaves_out_plain_literals_only() {
+    for (sql, expected) in [
+        ("SELECT a1 FROM t2 WHERE b=12 AND c>'x''y'AND d<1.5", "SELECT a1 FROM t2 WHERE b={i} AND c>{s}AND d<{f}"),
+        ("SELECT -1, $1, a[2], 1234567890", "SELECT -{i}, $1, a[{i}], {l}"),
+        ("SELECT date'2026-01-01', 'a'\n'b'", "SELECT date{s}, {s}\n{s}"),
+        (
+            "SELECT \"5 ' 5\", 5 -- 5 '\n, 6 /* 7 /* ' */ 8 */, 9",
+            "SELECT \"5 ' 5\", {i} -- 5 '\n, {i} /* 7 /* ' */ 8 */, {i}",
+        ),
+        ("SELECT é1, 1", "SELECT é1, {i}"),
+        ("SELECT 1*--2\n3", "SELECT {i}*--2\n{i}"),
+        // From what takes thought on, all stays.
+        ("SELECT 1, E'2', 3", "SELECT {i}, E'2', 3"),
+        ("SELECT 1, U&\"d!0061t\" UESCAPE '!', 3", "SELECT {i}, U&\"d!0061t\" UESCAPE '!', 3"),
+        ("SELECT 1, '\\', 3", "SELECT {i}, '\\', 3"),
+        ("SELECT 1, $$2$$, 3", "SELECT {i}, $$2$$, 3"),
+        ("SELECT 1, $a$ ' $a$, 3", "SELECT {i}, $a$ ' $a$, 3"),
+        ("SELECT 1, 2e3, 4", "SELECT {i}, 2e3, 4"),
+        ("SELECT 1, 0x2, 3", "SELECT {i}, 0x2, 3"),
+        ("SELECT 1, 2_000, 3", "SELECT {i}, 2_000, 3"),
+        ("SELECT 1, .2, 3", "SELECT {i}, .2, 3"),
+        ("SELECT 1, 2., 3", "SELECT {i}, 2., 3"),
+        ("SELECT 1, x'2', 3", "SELECT {i}, x'2', 3"),
+        ("SELECT 1, 'open", "SELECT {i}, 'open"),
+        ("SELECT 1, \"open", "SELECT {i}, \"open"),
+    ] {
+        assert_eq!(shown(sql), expected, "{sql}");
+    }
+    for sql in ["a\0", "'\0'", "\"\0", "--\0", "/*\0", "E'\0'", "$$\0"] {
+        assert_eq!(skeleton(sql), None, "{sql:?}");
+    }
+}
+
+#[test]
+fn a_change_is_carried_to_another_text_of_the_same_skeleton() {
+    let (one, other) = ("SELECT 'x', a FROM u WHERE b = 1", "SELECT 'longer', a FROM u WHERE b = 100");
+    let (one_skeleton, other_skeleton) = (skeleton(one).unwrap(), skeleton(other).unwrap());
+    let Statement::Read(it) = &read(one).unwrap().statements[0] else { panic!("{one}") };
+    let edits = it.with_columns_appended(one, &[(0, "id")]).unwrap().edits;
+    let carried = carry(&edits, &one_skeleton, &other_skeleton).unwrap();
+    let expected = "SELECT 'longer', a , \"u\".\"id\" AS \"vigie 1\" FROM u WHERE b = 100";
+    assert_eq!(edit::apply(other, &carried).as_deref(), Some(expected));
+
+    let inside = Edit { at: 9, n_removed: 1, inserted: String::new() };
+    assert_eq!(carry(&[inside], &one_skeleton, &other_skeleton), None);
+    assert_eq!(carry(&edits, &one_skeleton, &skeleton("SELECT 1").unwrap()), None);
 }

@@ -10,8 +10,8 @@ use std::collections::BTreeSet;
 use pg_query::{
     NodeEnum,
     protobuf::{
-        AExpr, AExprKind, ColumnRef, CommonTableExpr, DeleteStmt, FuncCall, InsertStmt, Integer, JoinExpr, MergeStmt, Node,
-        RangeVar, ReturningClause, SelectStmt, SetOperation, SqlValueFunctionOp, TypeName, UpdateStmt, WindowDef,
+        AExpr, AExprKind, ColumnRef, CommonTableExpr, DeleteStmt, FuncCall, InsertStmt, Integer, JoinExpr, MergeStmt,
+        Node, RangeVar, ReturningClause, SelectStmt, SetOperation, SqlValueFunctionOp, TypeName, UpdateStmt, WindowDef,
         WithClause, a_const::Val,
     },
 };
@@ -72,7 +72,7 @@ impl Walk {
         for from in &query.from_clause {
             self.from(from, place)?;
         }
-        self.maybe(query.where_clause.as_ref())?;
+        self.maybe(query.where_clause.as_deref())?;
         for distinct in &query.distinct_clause {
             // A plain DISTINCT is a list with one empty node.
             if distinct.node.is_some() {
@@ -82,7 +82,7 @@ impl Walk {
         for group in &query.group_clause {
             self.position(group)?;
         }
-        self.maybe(query.having_clause.as_ref())?;
+        self.maybe(query.having_clause.as_deref())?;
         self.windows |= !query.window_clause.is_empty();
         self.all(&query.window_clause)?;
         self.all(&query.values_lists)?;
@@ -95,8 +95,8 @@ impl Walk {
                 other => return Err(unknown_node(other.as_ref())),
             }
         }
-        self.maybe(query.limit_offset.as_ref())?;
-        self.maybe(query.limit_count.as_ref())?;
+        self.maybe(query.limit_offset.as_deref())?;
+        self.maybe(query.limit_count.as_deref())?;
         self.locks |= !query.locking_clause.is_empty();
         self.depth -= 1;
         self.with.truncate(outer);
@@ -121,15 +121,15 @@ impl Walk {
                             if !element.name.is_empty() {
                                 self.names.columns.insert(vec![element.name.clone()]);
                             }
-                            self.maybe(element.expr.as_ref())?;
+                            self.maybe(element.expr.as_deref())?;
                         }
                         other => return Err(unknown_node(other.as_ref())),
                     }
                 }
-                self.maybe(infer.where_clause.as_ref())?;
+                self.maybe(infer.where_clause.as_deref())?;
             }
             self.assignments(&conflict.target_list)?;
-            self.maybe(conflict.where_clause.as_ref())?;
+            self.maybe(conflict.where_clause.as_deref())?;
         }
         self.returning(it.returning_clause.as_ref())?;
         self.with.truncate(outer);
@@ -145,7 +145,7 @@ impl Walk {
         for from in &it.from_clause {
             self.from(from, place)?;
         }
-        self.maybe(it.where_clause.as_ref())?;
+        self.maybe(it.where_clause.as_deref())?;
         self.returning(it.returning_clause.as_ref())?;
         self.with.truncate(outer);
         Ok(())
@@ -159,7 +159,7 @@ impl Walk {
         for from in &it.using_clause {
             self.from(from, place)?;
         }
-        self.maybe(it.where_clause.as_ref())?;
+        self.maybe(it.where_clause.as_deref())?;
         self.returning(it.returning_clause.as_ref())?;
         self.with.truncate(outer);
         Ok(())
@@ -173,11 +173,11 @@ impl Walk {
         if let Some(source) = &it.source_relation {
             self.from(source, place)?;
         }
-        self.maybe(it.join_condition.as_ref())?;
+        self.maybe(it.join_condition.as_deref())?;
         for when in &it.merge_when_clauses {
             match &when.node {
                 Some(NodeEnum::MergeWhenClause(when)) => {
-                    self.maybe(when.condition.as_ref())?;
+                    self.maybe(when.condition.as_deref())?;
                     self.assignments(&when.target_list)?;
                     self.all(&when.values)?;
                 }
@@ -225,8 +225,8 @@ impl Walk {
             self.nested(|walk| walk.query(query, inside(place, Place::With)))?;
             self.rows.insert(cte.ctename.clone());
             if let Some(cycle) = &cte.cycle_clause {
-                self.maybe(cycle.cycle_mark_value.as_ref())?;
-                self.maybe(cycle.cycle_mark_default.as_ref())?;
+                self.maybe(cycle.cycle_mark_value.as_deref())?;
+                self.maybe(cycle.cycle_mark_default.as_deref())?;
             }
             if !with.recursive {
                 // Only the queries after it see it: inside itself the name means a table.
@@ -263,21 +263,21 @@ impl Walk {
             Some(NodeEnum::RangeTableSample(it)) => {
                 self.function(&it.method);
                 self.all(&it.args)?;
-                self.maybe(it.repeatable.as_ref())?;
+                self.maybe(it.repeatable.as_deref())?;
                 it.relation.iter().try_for_each(|it| self.from(it, place))
             }
             Some(NodeEnum::RangeTableFunc(it)) => {
                 it.alias.iter().for_each(|alias| self.row(&alias.aliasname));
                 self.named_function("xmltable");
-                self.maybe(it.docexpr.as_ref())?;
-                self.maybe(it.rowexpr.as_ref())?;
+                self.maybe(it.docexpr.as_deref())?;
+                self.maybe(it.rowexpr.as_deref())?;
                 self.all(&it.namespaces)?;
                 for column in &it.columns {
                     match &column.node {
                         Some(NodeEnum::RangeTableFuncCol(column)) => {
                             self.type_name(column.type_name.as_ref())?;
-                            self.maybe(column.colexpr.as_ref())?;
-                            self.maybe(column.coldefexpr.as_ref())?;
+                            self.maybe(column.colexpr.as_deref())?;
+                            self.maybe(column.coldefexpr.as_deref())?;
                         }
                         other => return Err(unknown_node(other.as_ref())),
                     }
@@ -303,7 +303,7 @@ impl Walk {
                 self.names.columns.insert(vec![column.sval.clone()]);
             }
         }
-        self.maybe(it.quals.as_ref())
+        self.maybe(it.quals.as_deref())
     }
 
     fn target(&mut self, relation: Option<&RangeVar>) -> Result {
@@ -332,7 +332,9 @@ impl Walk {
     /// Walks a list of what comes out, where a star is not a value.
     fn targets(&mut self, targets: &[Node]) -> Result {
         for target in targets {
-            let Some(NodeEnum::ResTarget(target)) = &target.node else { return Err(unknown_node(target.node.as_ref())) };
+            let Some(NodeEnum::ResTarget(target)) = &target.node else {
+                return Err(unknown_node(target.node.as_ref()));
+            };
             match target.val.as_ref().and_then(|it| it.node.as_ref()) {
                 Some(NodeEnum::ColumnRef(column)) => {
                     self.names.columns.insert(parts(column)?);
@@ -347,10 +349,12 @@ impl Walk {
     /// Walks `SET column = value`, and the column list of an `INSERT`.
     fn assignments(&mut self, targets: &[Node]) -> Result {
         for target in targets {
-            let Some(NodeEnum::ResTarget(target)) = &target.node else { return Err(unknown_node(target.node.as_ref())) };
+            let Some(NodeEnum::ResTarget(target)) = &target.node else {
+                return Err(unknown_node(target.node.as_ref()));
+            };
             self.assigned.insert(target.name.clone());
             self.indirection(&target.indirection)?;
-            self.maybe(target.val.as_ref())?;
+            self.maybe(target.val.as_deref())?;
         }
         Ok(())
     }
@@ -374,7 +378,7 @@ impl Walk {
         nodes.iter().filter_map(|it| it.node.as_ref()).try_for_each(|it| self.expression(it))
     }
 
-    fn maybe(&mut self, node: Option<&Box<Node>>) -> Result {
+    fn maybe(&mut self, node: Option<&Node>) -> Result {
         node.and_then(|it| it.node.as_ref()).map_or(Ok(()), |it| self.expression(it))
     }
 
@@ -398,11 +402,11 @@ impl Walk {
             NodeEnum::FuncCall(it) => self.call(it),
             NodeEnum::TypeCast(it) => {
                 self.type_name(it.type_name.as_ref())?;
-                self.maybe(it.arg.as_ref())
+                self.maybe(it.arg.as_deref())
             }
-            NodeEnum::CollateClause(it) => self.maybe(it.arg.as_ref()),
+            NodeEnum::CollateClause(it) => self.maybe(it.arg.as_deref()),
             NodeEnum::SubLink(it) => {
-                self.maybe(it.testexpr.as_ref())?;
+                self.maybe(it.testexpr.as_deref())?;
                 self.operator(&it.oper_name);
                 let query = it.subselect.as_ref().ok_or_else(|| unknown("a subquery without a query"))?;
                 match &query.node {
@@ -411,25 +415,29 @@ impl Walk {
                 }
             }
             NodeEnum::CaseExpr(it) => {
-                self.maybe(it.arg.as_ref())?;
+                self.maybe(it.arg.as_deref())?;
                 self.all(&it.args)?;
-                self.maybe(it.defresult.as_ref())
+                self.maybe(it.defresult.as_deref())
             }
             NodeEnum::CaseWhen(it) => {
-                self.maybe(it.expr.as_ref())?;
-                self.maybe(it.result.as_ref())
+                self.maybe(it.expr.as_deref())?;
+                self.maybe(it.result.as_deref())
             }
             NodeEnum::AArrayExpr(it) => self.all(&it.elements),
             NodeEnum::RowExpr(it) => self.all(&it.args),
             NodeEnum::List(it) => self.all(&it.items),
-            NodeEnum::NullTest(it) => self.maybe(it.arg.as_ref()),
-            NodeEnum::BooleanTest(it) => self.maybe(it.arg.as_ref()),
+            NodeEnum::NullTest(it) => self.maybe(it.arg.as_deref()),
+            NodeEnum::BooleanTest(it) => self.maybe(it.arg.as_deref()),
             NodeEnum::CoalesceExpr(it) => {
                 self.named_function("coalesce");
                 self.all(&it.args)
             }
             NodeEnum::MinMaxExpr(it) => {
-                self.named_function(if it.op == pg_query::protobuf::MinMaxOp::IsLeast as i32 { "least" } else { "greatest" });
+                self.named_function(if it.op == pg_query::protobuf::MinMaxOp::IsLeast as i32 {
+                    "least"
+                } else {
+                    "greatest"
+                });
                 self.all(&it.args)
             }
             NodeEnum::SqlvalueFunction(it) => {
@@ -444,26 +452,26 @@ impl Walk {
             NodeEnum::XmlSerialize(it) => {
                 self.named_function("xmlserialize");
                 self.type_name(it.type_name.as_ref())?;
-                self.maybe(it.expr.as_ref())
+                self.maybe(it.expr.as_deref())
             }
             // Named arguments of XML functions.
-            NodeEnum::ResTarget(it) => self.maybe(it.val.as_ref()),
-            NodeEnum::NamedArgExpr(it) => self.maybe(it.arg.as_ref()),
+            NodeEnum::ResTarget(it) => self.maybe(it.val.as_deref()),
+            NodeEnum::NamedArgExpr(it) => self.maybe(it.arg.as_deref()),
             // `(x, y) = (SELECT …)` comes as one node per column, each with the whole query.
             NodeEnum::MultiAssignRef(it) if it.colno > 1 => Ok(()),
-            NodeEnum::MultiAssignRef(it) => self.maybe(it.source.as_ref()),
+            NodeEnum::MultiAssignRef(it) => self.maybe(it.source.as_deref()),
             NodeEnum::GroupingFunc(it) => {
                 self.aggregates |= self.depth == 1;
                 self.named_function("grouping");
                 self.all(&it.args)
             }
             NodeEnum::AIndirection(it) => {
-                self.maybe(it.arg.as_ref())?;
+                self.maybe(it.arg.as_deref())?;
                 self.indirection(&it.indirection)
             }
             NodeEnum::SortBy(it) => {
                 self.operator(&it.use_op);
-                self.maybe(it.node.as_ref())
+                self.maybe(it.node.as_deref())
             }
             NodeEnum::WindowDef(it) => self.window(it),
             NodeEnum::TypeName(it) => self.type_name(Some(it)),
@@ -479,8 +487,10 @@ impl Walk {
 
     fn operation(&mut self, it: &AExpr) -> Result {
         match it.kind() {
-            AExprKind::AexprBetween | AExprKind::AexprNotBetween => self.named_operators(&[">=", "<="]),
-            AExprKind::AexprBetweenSym | AExprKind::AexprNotBetweenSym => self.named_operators(&[">=", "<="]),
+            AExprKind::AexprBetween
+            | AExprKind::AexprNotBetween
+            | AExprKind::AexprBetweenSym
+            | AExprKind::AexprNotBetweenSym => self.named_operators(&[">=", "<="]),
             AExprKind::Undefined => return Err(unknown("an operation of no kind")),
             AExprKind::AexprLike => {
                 self.operator(&it.name);
@@ -502,8 +512,8 @@ impl Walk {
             | AExprKind::AexprIlike
             | AExprKind::AexprSimilar => self.operator(&it.name),
         }
-        self.maybe(it.lexpr.as_ref())?;
-        self.maybe(it.rexpr.as_ref())
+        self.maybe(it.lexpr.as_deref())?;
+        self.maybe(it.rexpr.as_deref())
     }
 
     fn call(&mut self, it: &FuncCall) -> Result {
@@ -518,15 +528,15 @@ impl Walk {
         self.aggregates |= as_aggregate && it.over.is_none() && self.depth == 1;
         self.all(&it.args)?;
         self.all(&it.agg_order)?;
-        self.maybe(it.agg_filter.as_ref())?;
+        self.maybe(it.agg_filter.as_deref())?;
         it.over.iter().try_for_each(|it| self.window(it))
     }
 
     fn window(&mut self, it: &WindowDef) -> Result {
         self.all(&it.partition_clause)?;
         self.all(&it.order_clause)?;
-        self.maybe(it.start_offset.as_ref())?;
-        self.maybe(it.end_offset.as_ref())
+        self.maybe(it.start_offset.as_deref())?;
+        self.maybe(it.end_offset.as_deref())
     }
 
     fn indirection(&mut self, steps: &[Node]) -> Result {
@@ -539,8 +549,8 @@ impl Walk {
                 }
                 Some(NodeEnum::AStar(_)) => self.names.whole_row = true,
                 Some(NodeEnum::AIndices(it)) => {
-                    self.maybe(it.lidx.as_ref())?;
-                    self.maybe(it.uidx.as_ref())?;
+                    self.maybe(it.lidx.as_deref())?;
+                    self.maybe(it.uidx.as_deref())?;
                 }
                 other => return Err(unknown_node(other.as_ref())),
             }
@@ -695,13 +705,22 @@ pub(crate) fn is_plain_prefix(pattern: &str) -> bool {
 }
 
 fn is_aggregate(name: &QualifiedName) -> bool {
-    name.schema.as_deref().is_none_or(|schema| schema == "pg_catalog") && AGGREGATES.binary_search(&name.name.as_str()).is_ok()
+    name.schema.as_deref().is_none_or(|schema| schema == "pg_catalog")
+        && AGGREGATES.binary_search(&name.name.as_str()).is_ok()
 }
 
 /// Aggregate functions that PostgreSQL brings (15 to 18). Others are unknown here: a query with one of those looks like
 /// rows, adding a column to it fails in PostgreSQL, and its outputs have no origin.
+#[rustfmt::skip]
 const AGGREGATES: [&str; 54] = [
-    "any_value", "array_agg", "avg", "bit_and", "bit_or", "bit_xor", "bool_and", "bool_or", "corr", "count", "covar_pop", "covar_samp", "cume_dist", "dense_rank", "every", "json_agg", "json_agg_strict", "json_object_agg", "json_object_agg_strict", "json_object_agg_unique", "json_object_agg_unique_strict", "jsonb_agg", "jsonb_agg_strict", "jsonb_object_agg", "jsonb_object_agg_strict", "jsonb_object_agg_unique", "jsonb_object_agg_unique_strict", "max", "min", "mode", "percent_rank", "percentile_cont", "percentile_disc", "range_agg", "range_intersect_agg", "rank", "regr_avgx", "regr_avgy", "regr_count", "regr_intercept", "regr_r2", "regr_slope", "regr_sxx", "regr_sxy", "regr_syy", "stddev", "stddev_pop", "stddev_samp", "string_agg", "sum", "var_pop", "var_samp", "variance", "xmlagg",
+    "any_value", "array_agg", "avg", "bit_and", "bit_or", "bit_xor", "bool_and", "bool_or", "corr", "count",
+    "covar_pop", "covar_samp", "cume_dist", "dense_rank", "every", "json_agg", "json_agg_strict", "json_object_agg",
+    "json_object_agg_strict", "json_object_agg_unique", "json_object_agg_unique_strict", "jsonb_agg",
+    "jsonb_agg_strict", "jsonb_object_agg", "jsonb_object_agg_strict", "jsonb_object_agg_unique",
+    "jsonb_object_agg_unique_strict", "max", "min", "mode", "percent_rank", "percentile_cont", "percentile_disc",
+    "range_agg", "range_intersect_agg", "rank", "regr_avgx", "regr_avgy", "regr_count", "regr_intercept", "regr_r2",
+    "regr_slope", "regr_sxx", "regr_sxy", "regr_syy", "stddev", "stddev_pop", "stddev_samp", "string_agg", "sum",
+    "var_pop", "var_samp", "variance", "xmlagg",
 ];
 
 fn value_function(op: SqlValueFunctionOp) -> std::result::Result<&'static str, Unreadable> {

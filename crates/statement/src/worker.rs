@@ -61,7 +61,8 @@ impl Worker {
     pub fn serve(stdin: impl io::Read + Send, stdout: impl io::Write + Send) -> io::Result<()> {
         bounds()?;
         thread::scope(|scope| {
-            let thread = thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, || answer_all(stdin, stdout))?;
+            let thread =
+                thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, || answer_all(stdin, stdout))?;
             thread.join().unwrap_or_else(|_| Err(io::Error::other("reading a statement failed")))
         })
     }
@@ -162,7 +163,8 @@ impl Pool {
         command.env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let n = n.max(1);
         let command = Arc::new(Mutex::new(command));
-        let watch = Arc::new(Watch { slots: Mutex::new(Slots { slots: vec![], stopped: false }), changed: Condvar::new() });
+        let watch =
+            Arc::new(Watch { slots: Mutex::new(Slots { slots: vec![], stopped: false }), changed: Condvar::new() });
         let (jobs, waiting) = sync_channel(MAX_WAITING);
         let waiting = Arc::new(Mutex::new(waiting));
         let mut pool = Pool { jobs: Some(jobs), threads: Vec::new(), watch };
@@ -219,7 +221,11 @@ impl Pool {
     }
 
     /// As [`Pool::read_aggregate`], without waiting.
-    pub fn read_aggregate_then(&self, sql: &str, then: impl FnOnce(Result<AggregateQuery, NotAggregate>) + Send + 'static) {
+    pub fn read_aggregate_then(
+        &self,
+        sql: &str,
+        then: impl FnOnce(Result<AggregateQuery, NotAggregate>) + Send + 'static,
+    ) {
         if let Err(error) = bounded(sql) {
             return then(Err(error.into()));
         }

@@ -116,10 +116,20 @@ impl Plan {
         parameters: &[Option<&[u8]>],
         keys: &CellKeys,
     ) -> Result<Cell, RowError> {
-        self.decide(row, &self.question.cell(parameters), keys)
+        self.decide(row, parameters.len(), &self.question.cell(parameters), keys)
     }
 
-    fn decide(&self, row: &[Option<&[u8]>], question: &Question, keys: &CellKeys) -> Result<Cell, RowError> {
+    fn decide(
+        &self,
+        row: &[Option<&[u8]>],
+        n_parameters: usize,
+        question: &Question,
+        keys: &CellKeys,
+    ) -> Result<Cell, RowError> {
+        // Noise that leaves parameters out is the same for two questions that differ by one person.
+        if n_parameters != usize::from(self.n_parameters) {
+            return Err(RowError { what: "another number of parameters than its statement" });
+        }
         if row.len() != self.n_columns {
             return Err(RowError { what: "a number of columns that was not asked for" });
         }
@@ -331,7 +341,7 @@ impl Drawing<'_> {
 }
 
 fn said(value: Option<Protected>) -> (Option<String>, Option<f64>) {
-    (value.map(|value| value.to_text()), value.map(|value| value.value()))
+    (value.map(Protected::to_text), value.map(Protected::value))
 }
 
 /// Says a number that was computed from protected ones, with four digits more than those have.
@@ -388,6 +398,7 @@ impl<'b> Fields<'_, 'b> {
 pub struct Cells<'a> {
     plan: &'a Plan,
     keys: &'a CellKeys,
+    n_parameters: usize,
     question: Question,
     shown: Vec<Shown>,
 }
@@ -406,7 +417,7 @@ pub enum CellsError {
 impl<'a> Cells<'a> {
     /// Begins an answer; `parameters` are those of the statement, as bound.
     pub fn new(plan: &'a Plan, parameters: &[Option<&[u8]>], keys: &'a CellKeys) -> Self {
-        Self { plan, keys, question: plan.question.cell(parameters), shown: Vec::new() }
+        Self { plan, keys, n_parameters: parameters.len(), question: plan.question.cell(parameters), shown: Vec::new() }
     }
 
     /// Takes a row of the server, in text format.
@@ -415,7 +426,7 @@ impl<'a> Cells<'a> {
     ///
     /// [`CellsError`]; the answer is then refused whole, and what was collected is dropped with it.
     pub fn push(&mut self, row: &[Option<&[u8]>]) -> Result<(), CellsError> {
-        if let Cell::Shown(shown) = self.plan.decide(row, &self.question, self.keys)? {
+        if let Cell::Shown(shown) = self.plan.decide(row, self.n_parameters, &self.question, self.keys)? {
             if self.shown.len() == self.plan.rules.most_cells {
                 return Err(Refusal::TooManyCells(self.plan.rules.most_cells).into());
             }

@@ -81,6 +81,19 @@ impl NoiseTable {
         Ok(Self { sides: (1..=bound).map(weight).collect() })
     }
 
+    /// Returns the table without noise: thresholds alone, which two questions that differ by one person undo.
+    pub fn none() -> Self {
+        Self { sides: Vec::new() }
+    }
+
+    /// Returns the default table, or the widest that keeps counts of at least `minimum` persons above zero: bound below
+    /// half of it, variance at most two thirds of that of the uniform distribution.
+    pub fn for_minimum(minimum: u32) -> Self {
+        let bound = (minimum.saturating_sub(1) / 2).clamp(1, 4) as u8;
+        let most = f64::from(bound) * (f64::from(bound) + 1.0) / 3.0;
+        Self::new((most * 2.0 / 3.0).min(2.0), bound).expect("it is below the variance of the uniform distribution")
+    }
+
     /// Returns the largest perturbation, in persons.
     pub fn bound(&self) -> u32 {
         self.sides.len() as u32
@@ -203,6 +216,9 @@ impl CellKeys {
         };
         let (by_persons, one) = uniform(&[b"persons", &persons.n.to_be_bytes(), persons.sum.as_bytes()]);
         let (by_question, other) = uniform(&[b"question", &question.0]);
+        if table.sides.is_empty() {
+            return Draw { whole: 0, spread: 0.0 };
+        }
         let whole = by_persons + by_question;
         let even = f64::from(one.wrapping_add(other)) / WHOLE as f64;
         Draw { whole, spread: f64::from(whole) + even - 0.5 }

@@ -32,6 +32,7 @@ pub struct Plan {
     pub(super) n_columns: usize,
     pub(super) rules: Rules,
     pub(super) question: Question,
+    pub(super) n_parameters: u16,
     several_tables_of_persons: bool,
 }
 
@@ -117,6 +118,7 @@ impl Plan {
             n_columns,
             rules: rules.clone(),
             question: question(query),
+            n_parameters: query.n_parameters,
             several_tables_of_persons: !others.is_empty(),
         })
     }

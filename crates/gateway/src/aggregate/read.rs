@@ -119,6 +119,7 @@ impl Query {
             order: asked.order_by.iter().map(order).collect::<Result<_, _>>()?,
             limit: asked.limit.map(u64::from),
             offset: 0,
+            n_parameters: asked.n_parameters,
         })
     }
 }
@@ -258,7 +259,6 @@ fn columns(text: &str, only: Option<&str>) -> Result<Vec<ColumnName>, Refusal> {
                 at = after;
                 last = Last::Column;
             }
-            Token::Constant(_) => last = Last::Other,
             Token::Operator(operator) => match operator.as_str() {
                 "=" | "<>" | "<" | "<=" | ">" | ">=" | "^@" | "~~" => last = Last::Other,
                 "/" if last != Last::Other => {
@@ -286,7 +286,7 @@ fn columns(text: &str, only: Option<&str>) -> Result<Vec<ColumnName>, Refusal> {
                 }
                 at = after_type(&tokens, at)?;
             }
-            Token::Sign("[" | "]" | ",") => last = Last::Other,
+            Token::Constant(_) | Token::Sign("[" | "]" | ",") => last = Last::Other,
             Token::Sign(sign) => return Err(unfollowed(sign)),
         }
     }

@@ -186,6 +186,8 @@ pub struct Query {
     pub limit: Option<u64>,
     /// `OFFSET`
     pub offset: u64,
+    /// How many parameters the pieces have.
+    pub n_parameters: u16,
 }
 
 /// From which list an output comes.

@@ -5,7 +5,7 @@ use super::{
     *,
 };
 use proptest::prelude::*;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Write as _};
 use vigie_testkit::postgres::PostgresServer;
 
 fn table(subject: Option<(&str, SubjectType, PerPerson)>, columns: &[(&str, ColumnUse)]) -> Table {
@@ -84,7 +84,7 @@ fn served(database: &str, before: &str, statements: &[&str]) -> Vec<Vec<TextRow>
     let server = PostgresServer::shared();
     let mut script = format!("\\pset null '<null>'\n{before}\n");
     for statement in statements {
-        script.push_str(&format!("{statement};\n\\echo <end>\n"));
+        let _ = write!(script, "{statement};\n\\echo <end>\n");
     }
     let output = server.run_sql(database, &script);
     let mut answers = vec![Vec::new()];
@@ -160,6 +160,12 @@ fn the_table_of_noise_is_what_it_says() {
     assert!(
         NoiseTable::new(7.0, 4).is_err() && NoiseTable::new(0.0, 4).is_err() && NoiseTable::new(f64::NAN, 4).is_err()
     );
+    for minimum in 3..40 {
+        let fits = rules().protected_by(minimum, NoiseTable::for_minimum(minimum), 50);
+        assert!(fits.is_ok_and(|rules| rules.noise().variance() > 0.4), "{minimum}");
+    }
+    assert_eq!(NoiseTable::for_minimum(10), NoiseTable::default());
+    assert_eq!((NoiseTable::none().variance(), NoiseTable::none().bound()), (0.0, 0));
     assert!(NoiseTable::new(1.0, 0).is_err() && NoiseTable::new(1.0, 101).is_err());
 }
 
@@ -232,16 +238,17 @@ proptest! {
 
     #[test]
     fn a_count_that_shows_is_never_further_off_than_the_bound(n in 10_u64..100_000, sum in any::<i64>(), parameter in any::<[u8; 4]>()) {
-        let plan = plan(&of_users(&[], &[Function::Persons(column("u.id"))]));
+        let plan = plan(&Query { n_parameters: 1, ..of_users(&[], &[Function::Persons(column("u.id"))]) });
         let [text, sum] = [n.to_string(), sum.to_string()];
         let row = [Some(text.as_bytes()), Some(sum.as_bytes())];
         let answer = plan.transform(&row, &[Some(&parameter)], &keys());
         prop_assert_eq!(&answer, &plan.transform(&row, &[Some(&parameter)], &keys()));
+        prop_assert!(plan.transform(&row, &[], &keys()).is_err(), "no noise without the parameters");
         match answer.expect("it is a row") {
             Cell::Withheld => prop_assert!(n < 10 + 4 * 4),
             Cell::Shown(shown) => {
                 let value: i64 = String::from_utf8(shown.row[0].clone().expect("it shows")).expect("text").parse().expect("a number");
-                prop_assert!(n >= 10 && value.abs_diff(n as i64) <= 8 && value > 0);
+                prop_assert!(n >= 10 && value.abs_diff(n.cast_signed()) <= 8 && value > 0);
             }
         }
     }
@@ -547,7 +554,7 @@ fn differences(table: &NoiseTable, layers_that_differ: usize) -> BTreeMap<i32, f
 #[test]
 fn an_attacker_who_knows_all_but_one_person_learns_little_from_two_answers() {
     // For each of 300 persons: sick people in a group of 60 around, with him and without him. He knows all others.
-    let targets: Vec<u32> = (0..300).map(|at| 100 + at * 60).collect();
+    let targets: Vec<u32> = (0..300).map(|at| 100 + at * 61).collect();
     let asked = |filter: &str| filtered(of_users(&[], &[Function::Records]), filter, &["u.number", "u.sick"]);
     let mut plans = Vec::new();
     for target in &targets {
@@ -576,6 +583,8 @@ fn an_attacker_who_knows_all_but_one_person_learns_little_from_two_answers() {
     for (difference, likely) in &present {
         predicted += likely.max(absent.get(difference).copied().unwrap_or(0.0)) / 2.0;
     }
+    let in_truth = targets.iter().filter(|target| sick(**target)).count();
+    assert_eq!(in_truth, 150, "even odds");
     assert_eq!(without_guard, 300, "without the guard he is right about everybody");
     let right = f64::from(u32::try_from(with_guard).expect("few")) / 300.0;
     // The best that the two distributions allow, within four standard errors of 300 guesses.
@@ -625,7 +634,12 @@ fn a_statement_is_read_answered_and_named_like_the_one_that_was_asked() {
     let literal = sql.replace("$1", "'DE'");
     let answer = answer(sample(), &read(&literal).expect("it may be asked"));
     assert_eq!(answer.len(), 3);
-    assert!(answer.iter().all(|row| (number(row[0].as_ref()) - 2_500.0).abs() < 60.0), "{answer:?}");
+    let truth =
+        "SELECT country, count(*) FROM users WHERE age >= 18 AND country IN ('IE', 'NO', 'DE') AND NOT sick GROUP BY 1";
+    for row in &served(sample(), "", &[truth])[0] {
+        let shown = answer.iter().find(|shown| shown[1] == row[0]).expect("each shows");
+        assert!((number(shown[0].as_ref()) - number(row[1].as_ref())).abs() <= 8.0, "{shown:?} {row:?}");
+    }
     assert!(answer.is_sorted_by(|one, other| number(one[0].as_ref()) >= number(other[0].as_ref())));
 }
 
@@ -701,4 +715,77 @@ proptest! {
         };
         let _ = Query::of(&asked, |relation| Some(relation.name.clone()));
     }
+}
+
+#[test]
+fn binary_values_are_those_that_the_server_sends() {
+    let texts = [
+        "0",
+        "1",
+        "-1",
+        "9999",
+        "10000",
+        "0.5",
+        "-0.0001",
+        "123456789.000120",
+        "100000000",
+        "0.00000001",
+        "40.10",
+        "0.000",
+    ];
+    let select: Vec<String> =
+        texts.iter().map(|text| format!("SELECT encode(numeric_send('{text}'), 'hex')")).collect();
+    let statements: Vec<&str> = select.iter().map(String::as_str).collect();
+    let hex = |bytes: Option<Vec<u8>>| {
+        bytes.expect("a number").iter().fold(String::new(), |mut hex, byte| {
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        })
+    };
+    for (text, rows) in texts.iter().zip(served(sample(), "", &statements)) {
+        assert_eq!(rows[0][0].as_deref(), Some(hex(OutputType::Numeric.to_binary(text.as_bytes())).as_str()), "{text}");
+    }
+    assert_eq!(hex(OutputType::Bigint.to_binary(b"-2")), "fffffffffffffffe");
+    assert_eq!(OutputType::Numeric.to_binary(b"NaN"), None);
+    assert_eq!(OutputType::Bigint.to_binary(b"1.5"), None);
+}
+
+#[test]
+fn figures_leave_in_the_formats_that_a_client_wants() {
+    use crate::session::engine::Cells as _;
+    use bytes::{BufMut as _, BytesMut};
+    let plan = plan(&of_users(&["u.age"], &[Function::Records]));
+    let figures = Figures::new(plan.into(), keys());
+    let mut body = BytesMut::new();
+    let n = figures.plan().n_columns();
+    body.put_u16(n as u16);
+    for _ in 0..n {
+        body.put_slice(b"x\0\0\0\0\x09\0\x01\0\0\0\x17\0\x04\xff\xff\xff\xff\0\0");
+    }
+    let mut message = BytesMut::new();
+    message.put_u8(b'T');
+    message.put_u32(4 + body.len() as u32);
+    message.extend_from_slice(&body);
+    let frame = crate::wire::Frame { tag: b'T', bytes: &message };
+    let crate::wire::Backend::RowDescription(attested) = crate::wire::Backend::parse(&frame).expect("well formed")
+    else {
+        panic!("it is a description")
+    };
+    let row: Vec<Option<Vec<u8>>> =
+        ["41", "100", "5", "1", "100", "1"].map(|text| Some(text.as_bytes().to_vec())).to_vec();
+    let mut out = BytesMut::new();
+    assert!(figures.write(std::slice::from_ref(&row), &[1], &mut out).is_err(), "types are not known yet");
+    assert!(out.is_empty());
+    figures.describe(&attested, &[1], &mut out).expect("as planned");
+    let names = out.split();
+    assert!(names.windows(9).any(|bytes| bytes == b"obs_flag\0"), "{names:?}");
+    // The table that a column came from is not told.
+    assert!(!names.windows(4).any(|bytes| bytes == [0, 0, 0, 9]));
+    assert_eq!(figures.write(std::slice::from_ref(&row), &[1], &mut out), Ok(2), "a cell and the closing row");
+    assert_eq!(out[7..15], [0, 0, 0, 4, 0, 0, 0, 41]);
+    let count = i64::from_be_bytes(out[19..27].try_into().expect("eight"));
+    assert!(count.abs_diff(100) <= 8, "{count}");
+    out.clear();
+    assert_eq!(figures.write(&[row], &[], &mut out), Ok(2));
+    assert_eq!(&out[7..13], b"\0\0\0\x0241");
 }

@@ -140,8 +140,8 @@ struct Draft {
 
 impl Reading<'_> {
     fn fault(&mut self, offset: usize, what: impl Into<String>) {
-        let line =
-            self.text.as_bytes()[..offset.min(self.text.len())].iter().filter(|byte| **byte == b'\n').count() + 1;
+        let before = &self.text.as_bytes()[..offset.min(self.text.len())];
+        let line = before.split(|byte| *byte == b'\n').count();
         self.faults.push(Fault { line, what: what.into() });
     }
 
@@ -222,7 +222,7 @@ impl Reading<'_> {
                 "certificate" => draft.certificate = self.text_of("certificate", value),
                 "addresses" => {
                     draft.addresses = self.list("addresses", value);
-                    if draft.addresses.is_empty() {
+                    if value.get_ref().as_array().is_some_and(|list| list.is_empty()) {
                         // An empty list reads like "from nowhere", and would mean "from anywhere".
                         self.fault(value.span().start, "`addresses` is empty; leave it out, or list networks");
                     }

@@ -1,3 +1,7 @@
-//! Clients and attacks against real PostgreSQL, and the same through the gateway.
+//! The gateway against real PostgreSQL: a whole deployment, clients that nobody here wrote, and those who mean no good.
 
+mod bypass;
 mod clients;
+mod reading;
+mod stage;
+mod wire;

@@ -99,15 +99,15 @@ fn refuse_foreign_policies(objects: &Objects) -> String {
     let tables = array(objects.governed.iter().map(|table| quote_table(&table.name)));
     format!(
         "DECLARE
-  found record;
+  foreign_one record;
 BEGIN
-  SELECT p.polname, p.polrelid::regclass AS name INTO found FROM pg_policy p
+  SELECT p.polname, p.polrelid::regclass AS name INTO foreign_one FROM pg_policy p
     WHERE p.polrelid = ANY (SELECT t::regclass FROM unnest({tables}) t) AND p.polpermissive
       AND NOT starts_with(p.polname, {prefix})
       AND EXISTS (SELECT FROM unnest(p.polroles) r LEFT JOIN pg_roles o ON o.oid = r WHERE r = 0 OR {ours})
     LIMIT 1;
   IF FOUND THEN
-    RAISE EXCEPTION 'policy \"%\" on % would show rows whatever people chose', found.polname, found.name
+    RAISE EXCEPTION 'policy \"%\" on % would show rows whatever people chose', foreign_one.polname, foreign_one.name
       USING HINT = 'limit it to the roles it was made for, or drop it';
   END IF;
 END",

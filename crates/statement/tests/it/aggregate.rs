@@ -23,21 +23,14 @@ fn rebuilt(it: &AggregateQuery) -> String {
         }
     };
     let mut sql = format!("SELECT {} FROM {}", it.outputs.iter().map(output).collect::<Vec<_>>().join(", "), it.from);
-    if let Some(condition) = &it.condition {
-        sql += &format!(" WHERE {condition}");
-    }
-    if !it.dimensions.is_empty() {
-        let groups: Vec<_> = it.dimensions.iter().map(|it| it.expression.as_str()).collect();
-        sql += &format!(" GROUP BY {}", groups.join(", "));
-    }
-    if !it.order_by.is_empty() {
-        let terms: Vec<_> =
-            it.order_by.iter().map(|it| format!("{}{}", it.output + 1, if it.descending { " DESC" } else { "" })).collect();
-        sql += &format!(" ORDER BY {}", terms.join(", "));
-    }
-    if let Some(limit) = it.limit {
-        sql += &format!(" LIMIT {limit}");
-    }
+    let condition = it.condition.as_ref().map(|it| format!(" WHERE {it}"));
+    let groups: Vec<_> = it.dimensions.iter().map(|it| it.expression.as_str()).collect();
+    let groups = (!groups.is_empty()).then(|| format!(" GROUP BY {}", groups.join(", ")));
+    let direction = |descending: bool| if descending { " DESC" } else { "" };
+    let terms: Vec<_> = it.order_by.iter().map(|it| format!("{}{}", it.output + 1, direction(it.descending))).collect();
+    let order = (!terms.is_empty()).then(|| format!(" ORDER BY {}", terms.join(", ")));
+    let limit = it.limit.map(|it| format!(" LIMIT {it}"));
+    sql.extend([condition, groups, order, limit].into_iter().flatten());
     sql
 }
 
@@ -57,23 +50,26 @@ fn questions_of_statistics_are_taken_apart_and_rebuilt() {
     check(
         "SELECT u.country AS c, avg(u.age) a, stddev(u.age) FROM users u WHERE age > 17 AND country IN ('DE', 'FR') GROUP BY c \
          ORDER BY a DESC, 1 LIMIT 10",
-        "SELECT u.country, avg(u.age), stddev(u.age) FROM users u WHERE age > 17 AND country IN ('DE', 'FR') GROUP BY u.country \
+        "SELECT u.country, avg(u.age), stddev(u.age) FROM users u WHERE (age > 17 AND country IN ('DE', 'FR')) GROUP BY u.country \
          ORDER BY 2 DESC, 1 LIMIT 10",
     );
     check(
         "SELECT date_trunc('day', at), width_bucket(amount, 0, 100, 10), count(DISTINCT subject) FROM a.visits v LEFT JOIN users \
          u ON u.id = v.subject AND u.x = v.x WHERE at >= $1::date - 7 GROUP BY 1, 2",
         "SELECT (date_trunc('day', at)), (width_bucket(amount, 0, 100, 10)), count(DISTINCT subject) FROM a.visits v LEFT JOIN \
-         users u ON u.id = v.subject AND u.x = v.x WHERE at >= (($1::date) - 7) GROUP BY (date_trunc('day', at)), \
+         users u ON u.id = v.subject AND u.x = v.x WHERE (at >= $1::date - 7) GROUP BY (date_trunc('day', at)), \
          (width_bucket(amount, 0, 100, 10))",
     );
     check(
         "SELECT extract(year FROM born), sum(spent / 100) FROM users JOIN visits USING (id) WHERE NOT (a IS NULL OR b BETWEEN 1 \
          AND 2) AND name LIKE 'A%' GROUP BY extract(year FROM born) ORDER BY extract(year FROM born)",
-        "SELECT (extract (year FROM born)), sum((spent / 100)) FROM users JOIN visits USING (id) WHERE NOT (a IS NULL OR b \
-         BETWEEN 1 AND 2) AND name LIKE 'A%' GROUP BY (extract (year FROM born)) ORDER BY 1",
+        "SELECT (extract ('year' FROM born)), sum((spent / 100)) FROM users JOIN visits USING (id) WHERE (NOT (a IS NULL OR b \
+         BETWEEN 1 AND 2) AND name LIKE 'A%') GROUP BY (extract ('year' FROM born)) ORDER BY 1",
     );
-    check("SELECT age / 10 * 10, count(*) FROM users GROUP BY age / 10 * 10", "SELECT ((age / 10) * 10), count(*) FROM users GROUP BY ((age / 10) * 10)");
+    check(
+        "SELECT age / 10 * 10, count(*) FROM users GROUP BY age / 10 * 10",
+        "SELECT ((age / 10) * 10), count(*) FROM users GROUP BY ((age / 10) * 10)",
+    );
 }
 
 fn refused(sql: &str) -> String {
@@ -101,7 +97,10 @@ fn what_could_name_or_single_out_a_person_is_refused() {
         ("SELECT array_agg(name) FROM users", "`array_agg` is not part of it"),
         ("SELECT string_agg(name, ',') FROM users", "`string_agg` is not part of it"),
         ("SELECT public.count(name) FROM users", "a function of a schema"),
-        ("SELECT count(*) FILTER (WHERE id = 5) FROM users", "FILTER tells people apart by the difference of two results"),
+        (
+            "SELECT count(*) FILTER (WHERE id = 5) FROM users",
+            "FILTER tells people apart by the difference of two results",
+        ),
         ("SELECT count(*) OVER () FROM users", "window functions return one row per person"),
         ("SELECT sum(DISTINCT age) FROM users", "`sum(DISTINCT …)` weighs people unequally"),
         ("SELECT sum(1 / (age - 41)) FROM users", "arithmetic of something else than a column and a constant"),
@@ -122,21 +121,39 @@ fn what_could_name_or_single_out_a_person_is_refused() {
         ("SELECT count(*) FROM generate_series(1, 2)", "FROM holds something else than views"),
         ("SELECT count(*) FROM users TABLESAMPLE system (1)", "FROM holds something else than views"),
         ("SELECT count(*) FROM users u(a, b)", "columns are given other names in FROM"),
-        ("SELECT count(*) FROM users WHERE id IN (SELECT 1)", "a condition compares something else than a column and a constant"),
+        (
+            "SELECT count(*) FROM users WHERE id IN (SELECT 1)",
+            "a condition compares something else than a column and a constant",
+        ),
         ("SELECT count(*) FROM users WHERE f(id)", "a condition compares something else than a column and a constant"),
         ("SELECT count(*) FROM users WHERE f(id) = 1", "`f` is not part of it"),
         ("SELECT count(*) FROM users WHERE name ~ 'a'", "a condition compares in a way that is not part of it"),
         ("SELECT count(*) FROM users WHERE name LIKE '%a'", "a condition compares in a way that is not part of it"),
-        ("SELECT count(*) FROM users WHERE id OPERATOR(evil.=) 5", "a condition compares in a way that is not part of it"),
-        ("SELECT count(*) FROM users WHERE 1 / (id - 5) = 1", "arithmetic of something else than a column and a constant"),
+        (
+            "SELECT count(*) FROM users WHERE id OPERATOR(evil.=) 5",
+            "a condition compares in a way that is not part of it",
+        ),
+        (
+            "SELECT count(*) FROM users WHERE 1 / (id - 5) = 1",
+            "arithmetic of something else than a column and a constant",
+        ),
         ("SELECT lower(name), count(*) FROM users GROUP BY 1", "`lower` is not part of it"),
         ("SELECT round(a, b), count(*) FROM users GROUP BY 1", "`round` takes one column and constants"),
         ("SELECT a::regclass, count(*) FROM users GROUP BY 1", "a cast to a type that is not part of it"),
-        ("SELECT country AS age, age AS x, count(*) FROM users GROUP BY age, x", "`age` is both a column and the name of another output"),
-        ("SELECT country, count(*) FROM users GROUP BY ROLLUP (country)", "GROUP BY names what does not come out"),
+        (
+            "SELECT country AS age, age AS x, count(*) FROM users GROUP BY age, x",
+            "`age` is both a column and the name of another output",
+        ),
+        (
+            "SELECT country, count(*) FROM users GROUP BY ROLLUP (country)",
+            "ROLLUP, CUBE and GROUPING SETS are not part of it",
+        ),
         ("SELECT country, count(*) FROM users GROUP BY country ORDER BY age", "ORDER BY names what does not come out"),
         ("SELECT country, count(*) FROM users GROUP BY country ORDER BY 3", "ORDER BY names what does not come out"),
-        ("SELECT country, count(*) FROM users GROUP BY country ORDER BY 1 USING <", "ORDER BY … USING is not part of it"),
+        (
+            "SELECT country, count(*) FROM users GROUP BY country ORDER BY 1 USING <",
+            "ORDER BY … USING is not part of it",
+        ),
         ("SELECT count(*) FROM users LIMIT 1 OFFSET 2", "OFFSET and WITH TIES are not part of it"),
         ("SELECT count(*) FROM users LIMIT (SELECT 1)", "LIMIT is not a number"),
         ("SELECT count(*) FROM users; SELECT count(*) FROM users", "one statement at a time"),

@@ -75,7 +75,8 @@ pub fn any_query() -> impl Strategy<Value = Sql> {
 }
 
 fn column() -> impl Strategy<Value = Sql> {
-    prop::sample::select(vec!["a", "t.b", "\"from\"", "x.\"FROM ' y\"", "é", "users.from", "s.t.c", "$1"]).prop_map(Sql::text)
+    prop::sample::select(vec!["a", "t.b", "\"from\"", "x.\"FROM ' y\"", "é", "users.from", "s.t.c", "$1"])
+        .prop_map(Sql::text)
 }
 
 fn literal() -> BoxedStrategy<Sql> {
@@ -98,7 +99,9 @@ fn expression(depth: u32) -> BoxedStrategy<Sql> {
         inner().prop_map(move |it| Sql::joined([Sql::text(before), it, Sql::text(after)])).boxed()
     };
     let between = |operator: &'static str| {
-        (inner(), inner()).prop_map(move |(left, right)| Sql::joined([left, Sql::text(operator), right]).in_parentheses()).boxed()
+        (inner(), inner())
+            .prop_map(move |(left, right)| Sql::joined([left, Sql::text(operator), right]).in_parentheses())
+            .boxed()
     };
     Union::new([
         column().boxed(),
@@ -124,8 +127,6 @@ fn expression(depth: u32) -> BoxedStrategy<Sql> {
         query(depth - 1, from(0), true).prop_map(Sql::in_parentheses).boxed(),
         query(depth - 1, from(0), true).prop_map(|it| Sql::joined([Sql::text("EXISTS "), it.in_parentheses()])).boxed(),
     ])
-    // `IN` takes parentheses, which not every expression has.
-    .prop_map(|it| it)
     .boxed()
 }
 
@@ -140,7 +141,7 @@ fn from(depth: u32) -> BoxedStrategy<Sql> {
         3 => table,
         2 => (inner(), inner()).prop_map(|(left, right)| Sql::joined([left, Sql::text(" LEFT JOIN "), right, Sql::text(" USING (id) ")])),
         1 => query(depth - 1, inner(), true).prop_map(|it| Sql::joined([it.in_parentheses(), Sql::text(" AS sub")])),
-        1 => inner().prop_map(|it| Sql::joined([Sql::text("generate_series(1, 2) g, "), it])),
+        1 => inner().prop_map(|it| Sql::joined([Sql::text("generate_series(1, 2) g CROSS JOIN "), it])),
     ]
     .boxed()
 }
@@ -148,7 +149,8 @@ fn from(depth: u32) -> BoxedStrategy<Sql> {
 fn query(depth: u32, first: BoxedStrategy<Sql>, any_shape: bool) -> BoxedStrategy<Sql> {
     let label = prop::sample::select(vec!["", " AS x", " AS from", " AS \"distinct\"", " AS distinct", " y"]);
     let output = (expression(depth), label).prop_map(|(value, label)| Sql::joined([value, Sql::text(label)]));
-    let head = if any_shape { vec!["SELECT ", "SELECT DISTINCT ", "select ALL "] } else { vec!["SELECT ", "select ALL "] };
+    let head =
+        if any_shape { vec!["SELECT ", "SELECT DISTINCT ", "select ALL "] } else { vec!["SELECT ", "select ALL "] };
     let tail = if any_shape {
         vec!["", " GROUP BY 1", " ORDER BY 1", " LIMIT 5", " UNION SELECT 1 ", " HAVING true"]
     } else {
@@ -166,7 +168,14 @@ fn query(depth: u32, first: BoxedStrategy<Sql>, any_shape: bool) -> BoxedStrateg
         .prop_map(|(head, outputs, from, first, second, condition, tail)| {
             let second = second.map(|it| Sql::joined([Sql::text(" CROSS JOIN "), it]));
             let condition = condition.map(|it| Sql::joined([Sql::text(" WHERE "), it]));
-            let parts = [Some(Sql::text(head)), Some(Sql::list(outputs, ", ")), Some(Sql::text(from)), Some(first), second, condition];
+            let parts = [
+                Some(Sql::text(head)),
+                Some(Sql::list(outputs, ", ")),
+                Some(Sql::text(from)),
+                Some(first),
+                second,
+                condition,
+            ];
             Sql::joined(parts.into_iter().flatten().chain([Sql::text(tail)]))
         })
         .boxed()
