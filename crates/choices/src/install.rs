@@ -4,7 +4,7 @@
 //! map and this program; it is carried out whenever it is not the one that was carried out last, or a role is missing.
 
 use crate::{ChoicesError, error::Doing as _, quote, statements, statements::Numbered};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Write as _};
 use tokio_postgres::{Client, Transaction};
 use vigie_policy::map::{DataMap, Fanout, Governed, SubjectType, Table};
 
@@ -214,11 +214,12 @@ async fn tables(
         let mut sql = String::new();
         if exists {
             // `regclass` prints the name quoted, and with its schema where the search path needs it.
-            sql.push_str(&format!(
+            let _ = write!(
+                sql,
                 "DROP TRIGGER IF EXISTS zz_vigie_mask_new ON {name}; DROP TRIGGER IF EXISTS zz_vigie_mask ON {name};"
-            ));
+            );
         }
-        sql.push_str(&format!("DELETE FROM vigie.governed WHERE id = {id};"));
+        let _ = write!(sql, "DROP FUNCTION IF EXISTS vigie.keep_{id}(); DELETE FROM vigie.governed WHERE id = {id};");
         transaction.batch_execute(&sql).await.doing(doing)?;
         report.tables_removed.push(name);
     }
@@ -357,6 +358,9 @@ REVOKE ALL ON ALL FUNCTIONS IN SCHEMA vigie FROM PUBLIC;
 REVOKE ALL ON ALL TABLES IN SCHEMA vigie FROM PUBLIC, {choices}, {control};
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA vigie FROM {choices}, {control};
 GRANT USAGE ON SCHEMA vigie TO {choices}, {control};
+DO $$ BEGIN
+    EXECUTE format('GRANT CONNECT ON DATABASE %I TO {choices}, {control}', current_database());
+END $$;
 GRANT SELECT ON vigie.purpose TO {choices}, {control};
 GRANT EXECUTE ON FUNCTION
     vigie.record({subject}, text, text, text, timestamptz, text, text, bytea, text) TO {choices};

@@ -19,7 +19,7 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     fmt::Write as _,
     str::FromStr,
-    sync::OnceLock,
+    sync::{LazyLock, OnceLock},
 };
 
 /// The schema, without its comments.
@@ -109,6 +109,16 @@ impl Universe {
             Attribute::DataPurpose | Attribute::AskedPurpose => &self.purposes,
             Attribute::Groups | Attribute::Training | Attribute::Ticket | Attribute::BreakGlass => return None,
         })
+    }
+
+    /// Returns how many answers a line has.
+    fn line_size(&self) -> usize {
+        Action::ALL.len() * self.classes.len() * self.residencies.len()
+    }
+
+    /// Returns where in a line an answer stands.
+    pub fn place(&self, action: Action, class: usize, residency: usize) -> usize {
+        (action as usize * self.classes.len() + class) * self.residencies.len() + residency
     }
 
     fn size(&self, attribute: Attribute) -> usize {
@@ -247,8 +257,51 @@ struct Judged {
     samples: Vec<Vec<usize>>,
     /// By action, then by the sum of steps.
     outcomes: Vec<OnceLock<Outcome>>,
+    /// What it says to all actions, classes and residencies at once, by the other attributes.
+    lines: Vec<OnceLock<Line>>,
     /// How many outcomes an action has.
     per_action: usize,
+    /// How many of these are in one line.
+    per_line: usize,
+}
+
+/// Answers to all actions, classes and residencies, one bit each, in the order of [`Universe::place`].
+#[derive(Debug, Clone)]
+struct Line {
+    applies: Bits,
+    fails: Bits,
+}
+
+/// A list of yes and no.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Bits(Vec<u64>);
+
+impl Bits {
+    fn none(count: usize) -> Self {
+        Self(vec![0; count.div_ceil(64)])
+    }
+
+    fn set(&mut self, index: usize) {
+        self.0[index / 64] |= 1 << (index % 64);
+    }
+
+    pub fn get(&self, index: usize) -> bool {
+        self.0[index / 64] >> (index % 64) & 1 == 1
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.0.iter_mut().zip(&other.0).for_each(|(mine, other)| *mine |= other);
+    }
+
+    fn remove(&mut self, other: &Self) {
+        self.0.iter_mut().zip(&other.0).for_each(|(mine, other)| *mine &= !other);
+    }
+
+    /// Returns the first index at which two lists differ.
+    pub fn first_difference(&self, other: &Self) -> Option<usize> {
+        let words = self.0.iter().zip(&other.0).map(|(a, b)| a ^ b).enumerate();
+        words.filter(|(_, word)| *word != 0).map(|(index, word)| index * 64 + word.trailing_zeros() as usize).next()
+    }
 }
 
 /// All policies over a universe.
@@ -304,16 +357,19 @@ impl Judge {
         answer
     }
 
-    /// Returns whether one question is answered with a permit.
-    pub fn permits(&self, cell: &Cell, action: Action) -> bool {
-        let mut permitted = false;
+    /// Returns which actions, classes and residencies are permitted, in the order of [`Universe::place`].
+    pub fn line(&self, cell: &Cell) -> Bits {
+        let size = self.universe.line_size();
+        let (mut permitted, mut denied) = (Bits::none(size), Bits::none(size));
         for policy in &self.policies {
-            match (policy.outcome(&self.universe, cell, action), policy.effect) {
-                (Outcome::Applies, Effect::Permit) => permitted = true,
-                (Outcome::Applies, Effect::Forbid) | (Outcome::Fails(_), _) => return false,
-                (Outcome::DoesNot, _) => {}
+            let line = policy.line(&self.universe, cell);
+            denied.add(&line.fails);
+            match policy.effect {
+                Effect::Permit => permitted.add(&line.applies),
+                Effect::Forbid => denied.add(&line.applies),
             }
         }
+        permitted.remove(&denied);
         permitted
     }
 
@@ -332,6 +388,7 @@ impl Judge {
 impl Judged {
     fn new(universe: &Universe, parsed: Parsed) -> Option<Self> {
         let (mut steps, mut samples, mut stride) = (Vec::new(), Vec::new(), 1_usize);
+        // Class and residency come first, so that all their answers under one reader and purpose lie side by side.
         for attribute in Attribute::ALL {
             let (classes, sample) = equivalence(universe, attribute, parsed.reads.attributes.get(&attribute));
             steps.push(classes.into_iter().map(|class| class * stride).collect());
@@ -339,6 +396,7 @@ impl Judged {
             samples.push(sample);
         }
         let cells = stride.checked_mul(Action::ALL.len()).filter(|cells| *cells <= MAX_CELLS)?;
+        let per_line = samples.iter().take(2).map(|sample| sample.len().max(1)).product::<usize>();
         Some(Self {
             name: parsed.name,
             effect: parsed.policy.effect(),
@@ -346,7 +404,35 @@ impl Judged {
             steps,
             samples,
             outcomes: vec![OnceLock::new(); cells],
+            lines: vec![OnceLock::new(); stride / per_line],
             per_action: stride,
+            per_line,
+        })
+    }
+
+    fn line(&self, universe: &Universe, cell: &Cell) -> &Line {
+        let mut cell = *cell;
+        cell.set(Attribute::Class, 0);
+        cell.set(Attribute::Residency, 0);
+        let index: usize = self.steps.iter().zip(cell.values).map(|(steps, value)| steps[value]).sum();
+        self.lines[index / self.per_line].get_or_init(|| {
+            let size = universe.line_size();
+            let mut line = Line { applies: Bits::none(size), fails: Bits::none(size) };
+            for action in Action::ALL {
+                for class in 0..universe.classes.len() {
+                    for residency in 0..universe.residencies.len() {
+                        cell.set(Attribute::Class, class);
+                        cell.set(Attribute::Residency, residency);
+                        let place = universe.place(action, class, residency);
+                        match self.outcome(universe, &cell, action) {
+                            Outcome::Applies => line.applies.set(place),
+                            Outcome::DoesNot => {}
+                            Outcome::Fails(_) => line.fails.set(place),
+                        }
+                    }
+                }
+            }
+            line
         })
     }
 
@@ -379,12 +465,11 @@ fn equivalence(universe: &Universe, attribute: Attribute, read: Option<&Read>) -
         Some(Read::Words(words)) => words,
     };
     let looks = |value: usize| -> BTreeSet<&str> {
-        match universe.words(attribute) {
-            Some(known) => words.get(&known[value]).map(String::as_str).into_iter().collect(),
-            None => {
-                let groups = universe.group_sets.get(value).into_iter().flatten();
-                groups.filter_map(|group| words.get(group.as_str()).map(String::as_str)).collect()
-            }
+        if let Some(known) = universe.words(attribute) {
+            words.get(&known[value]).map(String::as_str).into_iter().collect()
+        } else {
+            let groups = universe.group_sets.get(value).into_iter().flatten();
+            groups.filter_map(|group| words.get(group.as_str()).map(String::as_str)).collect()
         }
     };
     let (mut seen, mut classes, mut samples) = (BTreeMap::new(), Vec::new(), Vec::new());
@@ -398,11 +483,29 @@ fn equivalence(universe: &Universe, attribute: Attribute, read: Option<&Read>) -
     (classes, samples)
 }
 
+/// What every question has, made once: reading a name costs Cedar more than answering.
+struct Vocabulary {
+    authorizer: Authorizer,
+    reader: EntityUid,
+    data: EntityUid,
+    /// In the order of [`Action::ALL`].
+    verbs: [EntityUid; 4],
+}
+
+static VOCABULARY: LazyLock<Vocabulary> = LazyLock::new(|| {
+    let name = |text: &str| EntityUid::from_str(text).expect("the names are written here");
+    Vocabulary {
+        authorizer: Authorizer::new(),
+        reader: name("Reader::\"asking\""),
+        data: name("Data::\"asked\""),
+        verbs: Action::ALL.map(|action| name(&format!("Action::\"{action}\""))),
+    }
+});
+
 /// Asks Cedar about one policy; an `Err` is a question that could not be put.
 fn ask(universe: &Universe, cell: &Cell, action: Action, policy: &PolicySet) -> Result<Outcome, String> {
-    let reader = EntityUid::from_str("Reader::\"asking\"").map_err(|error| error.to_string())?;
-    let data = EntityUid::from_str("Data::\"asked\"").map_err(|error| error.to_string())?;
-    let verb = EntityUid::from_str(&format!("Action::\"{action}\"")).map_err(|error| error.to_string())?;
+    let Vocabulary { authorizer, reader, data, verbs } = &*VOCABULARY;
+    let (reader, data, verb) = (reader.clone(), data.clone(), verbs[action as usize].clone());
     let word = |attribute: Attribute| {
         let words = universe.words(attribute).and_then(|words| words.get(cell.value(attribute)));
         words.map(|word| RestrictedExpression::new_string(word.clone())).ok_or("a cell outside the universe")
@@ -434,7 +537,7 @@ fn ask(universe: &Universe, cell: &Cell, action: Action, policy: &PolicySet) -> 
     let entities = Entities::from_entities(entities, None).map_err(|error| error.to_string())?;
     let context = context.map_err(|error| error.to_string())?;
     let request = Request::new(reader, verb, data, context, None).map_err(|error| error.to_string())?;
-    let response = Authorizer::new().is_authorized(&request, policy, &entities);
+    let response = authorizer.is_authorized(&request, policy, &entities);
     if let Some(error) = response.diagnostics().errors().next() {
         return Ok(Outcome::Fails(error.to_string()));
     }

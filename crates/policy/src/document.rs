@@ -112,10 +112,10 @@ pub(crate) fn read<T>(text: &str, schema: &str, build: impl FnOnce(&Table<'_>) -
     // What a broken document seems to say is not worth a second opinion.
     if errors.is_empty() {
         let table = Table { found: Rc::clone(&found), line: 1, entries: root.get_ref(), asked: RefCell::default() };
-        if let Some(given) = table.text("schema") {
-            if given.value != schema {
-                found.add(given.line, format!("the schema is `{}`, expected `{schema}`", given.value));
-            }
+        if let Some(given) = table.text("schema")
+            && given.value != schema
+        {
+            found.add(given.line, format!("the schema is `{}`, expected `{schema}`", given.value));
         }
         built = build(&table);
         table.finish();
@@ -161,12 +161,11 @@ impl<'d> Table<'d> {
 
     pub fn optional_text(&self, key: &'static str) -> Option<Placed<String>> {
         let (line, value) = self.entry(key)?;
-        match value.get_ref().as_str() {
-            Some(text) => Some(Placed { line, value: text.to_owned() }),
-            None => {
-                self.wrong(line, key, value.get_ref(), "a string");
-                None
-            }
+        if let Some(text) = value.get_ref().as_str() {
+            Some(Placed { line, value: text.to_owned() })
+        } else {
+            self.wrong(line, key, value.get_ref(), "a string");
+            None
         }
     }
 

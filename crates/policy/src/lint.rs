@@ -189,17 +189,16 @@ impl Linter<'_> {
         let (map, catalog) = (self.map, self.catalog);
         for table in &map.tables {
             let on = format!("table `{}`", table.name);
-            match catalog.tables.iter().find(|found| found.name == table.name) {
-                Some(found) => self.table(table, found),
-                None => {
-                    let names: Vec<String> = catalog.tables.iter().map(|table| table.name.to_string()).collect();
-                    let near = nearest(&table.name.to_string(), names.iter().map(String::as_str)).map(str::to_owned);
-                    let help = near.map_or_else(
-                        || "create it, or take it out of the map".to_owned(),
-                        |near| format!("did you mean `{near}`?"),
-                    );
-                    self.breach(Rule::TableMissing, on, "is in the map but not in the database", help);
-                }
+            if let Some(found) = catalog.tables.iter().find(|found| found.name == table.name) {
+                self.table(table, found);
+            } else {
+                let names: Vec<String> = catalog.tables.iter().map(|table| table.name.to_string()).collect();
+                let near = nearest(&table.name.to_string(), names.iter().map(String::as_str)).map(str::to_owned);
+                let help = near.map_or_else(
+                    || "create it, or take it out of the map".to_owned(),
+                    |near| format!("did you mean `{near}`?"),
+                );
+                self.breach(Rule::TableMissing, on, "is in the map but not in the database", help);
             }
         }
         let schemas: BTreeSet<&str> = map.tables.iter().map(|table| table.name.schema.as_str()).collect();
@@ -234,14 +233,14 @@ impl Linter<'_> {
                 let what = format!("is sealed, but `{}` cannot hold sealed cells", live.type_name);
                 self.breach(Rule::SealedType, &on, what, "make it `bytea` or `text`, or do not seal it");
             }
-            if column.search {
-                if let Some(help) = way_to_leakproof(&live.type_name) {
-                    let what = format!(
-                        "is searched, but operators of `{}` are not leakproof: row-level security scans the whole table",
-                        live.type_name
-                    );
-                    self.weakness(Rule::NotLeakproof, &on, what, help);
-                }
+            if column.search
+                && let Some(help) = way_to_leakproof(&live.type_name)
+            {
+                let what = format!(
+                    "is searched, but operators of `{}` are not leakproof: row-level security scans the whole table",
+                    live.type_name
+                );
+                self.weakness(Rule::NotLeakproof, &on, what, help);
             }
         }
         let mask = table.governed.as_ref().map(|governed| &governed.mask);

@@ -391,22 +391,21 @@ fn tables(root: &Reading<'_>, purposes: &[Purpose]) -> Vec<Table> {
         reading.finish();
         if let Some(name) = &name {
             unique(found, &mut names, "table", &name.value.to_string(), name.line);
-            if let Some(other) = bare.insert(name.value.name.clone(), name.value.clone()) {
-                if other != name.value {
-                    let what =
-                        format!("tables `{other}` and `{}` would give readers two views of one name", name.value);
-                    found.add(name.line, what);
-                }
+            if let Some(other) = bare.insert(name.value.name.clone(), name.value.clone())
+                && other != name.value
+            {
+                let what = format!("tables `{other}` and `{}` would give readers two views of one name", name.value);
+                found.add(name.line, what);
             }
             if name.value.schema.as_str().starts_with("pg_") || name.value.schema.as_str() == "information_schema" {
                 found.add(name.line, format!("table `{}` belongs to PostgreSQL itself", name.value));
             }
         }
-        if let Some(retention) = &retention {
-            if !is_duration(&retention.value) {
-                let what = format!("`retention` is `{}`, expected an ISO 8601 duration such as `P3Y`", retention.value);
-                found.add(retention.line, what);
-            }
+        if let Some(retention) = &retention
+            && !is_duration(&retention.value)
+        {
+            let what = format!("`retention` is `{}`, expected an ISO 8601 duration such as `P3Y`", retention.value);
+            found.add(retention.line, what);
         }
         check_governed(&reading, subject.as_ref(), mask.as_ref(), fanout.is_some(), &columns);
         let governed = subject.zip(mask).map(|(subject, mask)| Governed {
@@ -470,11 +469,11 @@ fn check_governed(
             found.add_with_help(column.line, what, Some("name the table's `subject`, or correct the class".into()));
         }
     }
-    if let Some(mask) = mask {
-        if known.contains(&mask.value.as_str()) {
-            let what = format!("the mask `{}` is listed as a column, so readers could be granted it", mask.value);
-            found.add_with_help(mask.line, what, Some("leave it out of the columns".into()));
-        }
+    if let Some(mask) = mask
+        && known.contains(&mask.value.as_str())
+    {
+        let what = format!("the mask `{}` is listed as a column, so readers could be granted it", mask.value);
+        found.add_with_help(mask.line, what, Some("leave it out of the columns".into()));
     }
 }
 

@@ -285,12 +285,12 @@ BEGIN
     RETURN true;
 END $$;
 
--- The transaction before which everything is over: no transaction with a lower number runs, and no snapshot is held that
--- sees one as running. Snapshots of readers have no number of their own, hence the look at every session; without the
--- right to look there is no answer, and nothing leaves the stop set.
+-- The transaction before which everything is over: no transaction of this database with a lower number runs or is
+-- prepared, and no snapshot is held that sees one as running. Snapshots of readers have no number of their own, hence the
+-- look at every session; without the right to look there is no answer, and nothing leaves the stop set.
 CREATE OR REPLACE FUNCTION vigie.horizon() RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE held bigint[]; next bigint; lowest bigint; one bigint; age bigint;
+DECLARE held bigint[]; prepared bigint[]; next bigint; lowest bigint; one bigint; age bigint;
 BEGIN
     IF NOT pg_has_role(current_user, 'pg_read_all_stats', 'USAGE') THEN
         RAISE EXCEPTION 'the owner of schema `vigie` may not see the snapshots of other sessions'
@@ -298,17 +298,21 @@ BEGIN
     END IF;
     PERFORM pg_stat_clear_snapshot();
     SELECT coalesce(array_agg(x), '{}') INTO held FROM (
-        SELECT a.backend_xmin::text::bigint AS x FROM pg_stat_activity a
-            WHERE a.backend_xmin IS NOT NULL AND a.pid <> pg_backend_pid()
-              AND (a.datid IS NULL OR a.datid = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()))
-              AND a.backend_type <> 'autovacuum worker'
+        SELECT unnest(ARRAY[a.backend_xid::text::bigint,
+                            CASE WHEN a.pid <> pg_backend_pid() AND a.backend_type <> 'autovacuum worker'
+                                 THEN a.backend_xmin::text::bigint END]) AS x
+            FROM pg_stat_activity a
+            WHERE a.datid IS NULL OR a.datid = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
         UNION ALL
-        SELECT s.xmin::text::bigint FROM pg_replication_slots s WHERE s.xmin IS NOT NULL
-    ) snapshots;
+        SELECT s.xmin::text::bigint FROM pg_replication_slots s
+    ) snapshots WHERE x IS NOT NULL;
+    -- After the sessions, so that one that is being prepared is seen here or there.
+    SELECT coalesce(array_agg(p.transaction::text::bigint), '{}') INTO prepared FROM pg_prepared_xacts p
+        WHERE p.database = current_database();
     -- Only now, so that none of them is newer than `next` by much: their numbers have 32 bits and go round.
     next := pg_snapshot_xmax(pg_current_snapshot())::text::bigint;
-    lowest := pg_snapshot_xmin(pg_current_snapshot())::text::bigint;
-    FOREACH one IN ARRAY held LOOP
+    lowest := next;
+    FOREACH one IN ARRAY held || prepared LOOP
         age := mod(mod(next, 4294967296) - one + 4294967296, 4294967296);
         IF age < 2147483648 THEN lowest := least(lowest, next - age); END IF;
     END LOOP;

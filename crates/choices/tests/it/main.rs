@@ -1,4 +1,8 @@
 //! Choices in a real PostgreSQL.
 
 mod fixture;
+mod installation;
 mod masks;
+mod model;
+mod sessions;
+mod tickets;

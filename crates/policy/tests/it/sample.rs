@@ -1,13 +1,14 @@
 //! The sample platform in a database, and sessions of its roles.
 
 use std::{
+    fmt::{Debug, Write as _},
     io::Write as _,
     process::{Command, Stdio},
+    str::FromStr,
 };
 use vigie_policy::{
-    Compiled, Conditions, Context, DataMap, Zones, compile,
-    names::{PolicyName, RoleName},
-    sql::objects,
+    Action, CompileErrors, Compiled, Conditions, Context, DataMap, Zones, compile, names::RoleName, sql::objects,
+    zone::Zone,
 };
 use vigie_testkit::postgres::PostgresServer;
 
@@ -50,23 +51,80 @@ pub fn database() -> String {
     database
 }
 
-/// Compiles the example deployment under another name: roles belong to the whole cluster.
-pub fn compiled(name: &str) -> Compiled {
-    let map = include_str!("../../../../fixtures/policy/map.toml")
-        .replace("name = \"pixelle\"", &format!("name = \"{name}\""));
-    let zones = include_str!("../../../../fixtures/policy/zones.toml");
-    let policies = [
-        ("analytics", include_str!("../../../../fixtures/policy/policies/analytics.cedar")),
-        ("fraud", include_str!("../../../../fixtures/policy/policies/fraud.cedar")),
-        ("limits", include_str!("../../../../fixtures/policy/policies/limits.cedar")),
-        ("moderation", include_str!("../../../../fixtures/policy/policies/moderation.cedar")),
-        ("partners", include_str!("../../../../fixtures/policy/policies/partners.cedar")),
-        ("service", include_str!("../../../../fixtures/policy/policies/service.cedar")),
-    ]
-    .map(|(name, text)| (PolicyName::new(name).unwrap(), text.to_owned()));
-    let map = DataMap::parse(&map).unwrap_or_else(|errors| panic!("{errors}"));
+/// The example's map, zones and policies.
+pub const MAP: &str = include_str!("../../../../fixtures/policy/map.toml");
+pub const ZONES: &str = include_str!("../../../../fixtures/policy/zones.toml");
+pub const POLICIES: &[(&str, &str)] = &[
+    ("analytics", include_str!("../../../../fixtures/policy/policies/analytics.cedar")),
+    ("fraud", include_str!("../../../../fixtures/policy/policies/fraud.cedar")),
+    ("limits", include_str!("../../../../fixtures/policy/policies/limits.cedar")),
+    ("moderation", include_str!("../../../../fixtures/policy/policies/moderation.cedar")),
+    ("partners", include_str!("../../../../fixtures/policy/policies/partners.cedar")),
+    ("service", include_str!("../../../../fixtures/policy/policies/service.cedar")),
+];
+
+/// Returns a name of any kind.
+pub fn name<T: FromStr>(text: &str) -> T
+where
+    T::Err: Debug,
+{
+    text.parse().unwrap()
+}
+
+/// Compiles the example deployment under a name of its own: roles belong to the whole cluster.
+pub fn compiled(map: &str) -> Compiled {
+    let map = MAP.replace("name = \"pixelle\"", &format!("name = \"{map}\""));
+    compile_texts(&map, ZONES, POLICIES).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+/// Compiles other policies over the example's map and zones.
+pub fn compile_with(policies: &[(&str, &str)]) -> Result<Compiled, CompileErrors> {
+    compile_texts(MAP, ZONES, policies)
+}
+
+/// Compiles texts.
+pub fn compile_texts(map: &str, zones: &str, policies: &[(&str, &str)]) -> Result<Compiled, CompileErrors> {
+    let map = DataMap::parse(map).unwrap_or_else(|errors| panic!("{errors}"));
     let zones = Zones::parse(zones).unwrap_or_else(|errors| panic!("{errors}"));
-    compile(map, zones, &policies).unwrap_or_else(|errors| panic!("{errors}"))
+    let policies: Vec<_> = policies.iter().map(|(file, text)| (name(file), (*text).to_owned())).collect();
+    compile(map, zones, &policies)
+}
+
+/// Returns why policies are refused.
+pub fn refused(policies: &[(&str, &str)]) -> String {
+    compile_with(policies).expect_err("the policies are refused").to_string()
+}
+
+/// Asks Cedar about all policies together; an answer with an error is a no.
+pub fn ask_cedar(
+    policies: &str,
+    zone: &Zone,
+    purpose: &str,
+    residency: &str,
+    class: &str,
+    conditions: Conditions,
+    action: Action,
+) -> bool {
+    let entities = serde_json::json!([
+        { "uid": { "type": "Reader", "id": "r" }, "parents": [], "attrs": {
+            "zone": zone.name, "entity": zone.entities.first(), "country": zone.countries.first(),
+            "groups": zone.groups, "training": conditions.training } },
+        { "uid": { "type": "Data", "id": "d" }, "parents": [], "attrs": {
+            "class": class, "residency": residency, "purpose": purpose } },
+    ]);
+    let context = serde_json::json!({
+        "ticket": conditions.ticket, "break_glass": conditions.break_glass, "purpose": purpose });
+    let request = cedar_policy::Request::new(
+        "Reader::\"r\"".parse().unwrap(),
+        format!("Action::\"{action}\"").parse().unwrap(),
+        "Data::\"d\"".parse().unwrap(),
+        cedar_policy::Context::from_json_value(context, None).unwrap(),
+        None,
+    );
+    let entities = cedar_policy::Entities::from_json_value(entities, None).unwrap();
+    let policies = policies.parse().unwrap();
+    let response = cedar_policy::Authorizer::new().is_authorized(&request.unwrap(), &policies, &entities);
+    response.decision() == cedar_policy::Decision::Allow && response.diagnostics().errors().next().is_none()
 }
 
 /// Returns the context of trained staff for a purpose.
@@ -90,7 +148,7 @@ pub fn each_as_role(database: &str, role: &RoleName, statements: &[String]) -> V
     let mut script = String::from("\\set ON_ERROR_STOP 0\n");
     for statement in statements {
         // The marks say where a statement's rows end, and whether it failed.
-        script.push_str(&format!("{statement};\n\\echo @@:ERROR @@ :LAST_ERROR_MESSAGE\n"));
+        let _ = writeln!(script, "{statement};\n\\echo @@:ERROR @@ :LAST_ERROR_MESSAGE");
     }
     let Outcome::Rows(printed) = as_role(database, role, &script) else { panic!("psql failed as a whole") };
     let (mut outcomes, mut rows) = (Vec::new(), String::new());
