@@ -238,7 +238,6 @@ pub fn leaks_without_guard(row: &Row) -> Vec<String> {
 ///
 /// The rows' own objects are made by the superuser; a policy that was applied before is applied to them no more, so they
 /// are what a careless operator adds afterwards. Stop orders are taken back.
-#[expect(dead_code, reason = "asked for by the test that has a gateway")]
 pub fn holds_through(endpoint: &Endpoint, world: &dyn World) -> Vec<String> {
     rows().iter().flat_map(|row| row_holds_through(row, endpoint, world)).collect()
 }

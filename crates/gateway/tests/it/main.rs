@@ -4,4 +4,5 @@ mod bypass;
 mod clients;
 mod reading;
 mod stage;
+mod through;
 mod wire;
