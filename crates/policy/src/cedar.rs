@@ -12,8 +12,8 @@ use crate::{
     zone::Zones,
 };
 use cedar_policy::{
-    Authorizer, Context, Effect, Entities, Entity, EntityUid, Policy, PolicySet, Request, RestrictedExpression, Schema,
-    ValidationMode, Validator,
+    ActionConstraint, Authorizer, Context, Effect, Entities, Entity, EntityUid, Policy, PolicySet, Request,
+    RestrictedExpression, Schema, ValidationMode, Validator,
 };
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -251,6 +251,8 @@ struct Judged {
     name: PolicyName,
     effect: Effect,
     set: PolicySet,
+    /// Whether its scope takes an action; beyond its scope a policy neither applies nor fails.
+    actions: [bool; 4],
     /// For each attribute and value, what it adds to the index of the outcome.
     steps: Vec<Vec<usize>>,
     /// For each attribute, the value that stands for those that share a step.
@@ -400,6 +402,14 @@ impl Judged {
         Some(Self {
             name: parsed.name,
             effect: parsed.policy.effect(),
+            actions: Action::ALL.map(|action| {
+                let verb = &VOCABULARY.verbs[action as usize];
+                match parsed.policy.action_constraint() {
+                    ActionConstraint::Any => true,
+                    ActionConstraint::Eq(one) => one == *verb,
+                    ActionConstraint::In(several) => several.contains(verb),
+                }
+            }),
             set: PolicySet::from_policies([parsed.policy]).expect("one policy is a set"),
             steps,
             samples,
@@ -438,6 +448,9 @@ impl Judged {
 
     fn outcome(&self, universe: &Universe, cell: &Cell, action: Action) -> &Outcome {
         let index: usize = self.steps.iter().zip(cell.values).map(|(steps, value)| steps[value]).sum();
+        if !self.actions[action as usize] {
+            return &Outcome::DoesNot;
+        }
         self.outcomes[action as usize * self.per_action + index].get_or_init(|| self.evaluate(universe, index, action))
     }
 
