@@ -557,3 +557,78 @@ fn ask(universe: &Universe, cell: &Cell, action: Action, policy: &PolicySet) -> 
     let applies = response.diagnostics().reason().next().is_some();
     Ok(if applies { Outcome::Applies } else { Outcome::DoesNot })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn universe() -> Universe {
+        let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+        Universe {
+            zones: words(&["here", "there", "elsewhere"]),
+            entities: words(&["E"]),
+            countries: words(&["IE"]),
+            classes: Class::ALL.map(|class| class.to_string()).into(),
+            residencies: words(&["EU"]),
+            purposes: words(&["p", "q", "r"]),
+            group_sets: vec![BTreeSet::new(), [Group::new("g").unwrap()].into()],
+        }
+    }
+
+    fn judge(texts: &[&str]) -> Judge {
+        let parsed = texts
+            .iter()
+            .enumerate()
+            .flat_map(|(index, text)| parse(&PolicyName::new(format!("p{index}")).unwrap(), text).unwrap());
+        Judge::new(universe(), parsed.collect()).unwrap()
+    }
+
+    fn first_cell() -> Cell {
+        Cell { values: [0; Attribute::ALL.len()] }
+    }
+
+    #[test]
+    fn a_policy_that_reads_a_missing_attribute_fails_and_denies() {
+        // The validator would refuse it; this is what happens should it ever let one through.
+        let judge = judge(&[
+            "permit (principal, action, resource);",
+            "forbid (principal, action, resource) when { principal.nationality == \"IE\" };",
+        ]);
+        let answer = judge.answer(&first_cell(), Action::ReadRecord);
+        assert_eq!((answer.permits.as_slice(), answer.fails.as_slice()), ([0].as_slice(), [1].as_slice()));
+        assert!(!answer.is_permit() && !judge.line(&first_cell()).get(0));
+        assert!(judge.failures()[0].1.contains("nationality"), "{:?}", judge.failures());
+    }
+
+    #[test]
+    fn values_that_a_policy_cannot_tell_apart_are_evaluated_once() {
+        let judge =
+            judge(&["permit (principal, action == Action::\"write\", resource) when { principal.zone == \"here\" };"]);
+        for zone in 0..3 {
+            for purpose in 0..3 {
+                let mut cell = first_cell();
+                cell.set(Attribute::Zone, zone);
+                cell.set(Attribute::DataPurpose, purpose);
+                cell.set(Attribute::AskedPurpose, purpose);
+                for action in Action::ALL {
+                    let permitted = judge.answer(&cell, action).is_permit();
+                    assert_eq!(permitted, zone == 0 && action == Action::Write);
+                }
+            }
+        }
+        let asked = judge.policies[0].outcomes.iter().filter(|outcome| outcome.get().is_some()).count();
+        assert_eq!(asked, 2, "here, and not here");
+    }
+
+    #[test]
+    fn groups_are_told_apart_only_by_the_words_a_policy_names() {
+        let judge = judge(&[
+            "permit (principal, action, resource) when { principal.groups.containsAny([\"g\", \"h\"]) };",
+            "forbid (principal, action, resource) when { principal.groups.containsAll([\"g\", \"h\"]) };",
+        ]);
+        let mut cell = first_cell();
+        assert!(!judge.answer(&cell, Action::Export).is_permit());
+        cell.set(Attribute::Groups, 1);
+        assert!(judge.answer(&cell, Action::Export).is_permit());
+    }
+}
