@@ -79,8 +79,8 @@ fn what_a_purpose_may_not_see_is_denied_with_a_way_out() {
         let client = stage.connect("jeanne@pixelle.example", Some("service-provision")).await;
         let error = client.query("SELECT email FROM users WHERE id = $1", &[&7_i64]).await.expect_err("restricted");
         assert_eq!(error.code(), Some(&SqlState::UNDEFINED_COLUMN), "{error:?}");
-        let (code, message, _) = denial(&client.simple_query("SELECT * FROM payments").await.map(|_| ()).expect_err("x"));
-        assert_eq!(code, "42501", "{message}");
+        let (code, message, _) = denial(&client.simple_query("SELECT iban FROM payments").await.expect_err("restricted"));
+        assert!(["42501", "42703"].contains(&code.as_str()), "{code} {message}");
         let abroad = stage.connect("wei@pixelle.example", Some("service-provision")).await;
         let (code, message, _) = denial(&abroad.simple_query("SELECT * FROM users").await.expect_err("abroad"));
         assert_eq!(code, "42501");
