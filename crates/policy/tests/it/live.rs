@@ -84,7 +84,7 @@ fn a_server_that_was_applied_to_has_not_drifted_and_every_change_is_found() {
         (format!("ALTER VIEW {role}.users SET (security_invoker = false)"), Direction::Wider, "rights of its owner"),
         (
             format!(
-                "CREATE OR REPLACE VIEW {role}.countries WITH (security_invoker = true) AS SELECT code, name || '!' AS name FROM public.countries"
+                "CREATE OR REPLACE VIEW {role}.countries WITH (security_invoker = true) AS SELECT code, name || '!' AS name, eu FROM public.countries"
             ),
             Direction::Wider,
             "plain choice of columns",
