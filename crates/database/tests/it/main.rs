@@ -30,7 +30,7 @@ CREATE TABLE public.messages (id bigint PRIMARY KEY, sender bigint NOT NULL, rec
   sent_at timestamptz DEFAULT '2026-01-01', pmask bigint NOT NULL DEFAULT 0);
 CREATE TABLE public.payments (id bigint PRIMARY KEY, subject bigint NOT NULL, iban text, amount_minor bigint,
   currency text, paid_at timestamptz DEFAULT '2026-01-01', pmask bigint NOT NULL DEFAULT 0);
-CREATE TABLE public.countries (code text PRIMARY KEY, name text);
+CREATE TABLE public.countries (code text PRIMARY KEY, name text, eu boolean);
 CREATE INDEX ON videos (author); CREATE INDEX ON events (subject); CREATE INDEX ON messages (sender);
 CREATE INDEX ON payments (subject);
 INSERT INTO public.users SELECT i, 'u' || i || '@example.org', '+47 900 00 ' || lpad(i::text, 3, '0'), 'User ' || i, 'NO', 1980 + i % 30,
