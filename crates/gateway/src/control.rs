@@ -5,7 +5,7 @@
 
 use crate::{
     stop::{Change, StopSet},
-    view::Known,
+    view::{Known, KnownColumn, Unique},
 };
 use std::{
     collections::BTreeMap,
@@ -182,7 +182,7 @@ impl Control {
     /// [`ControlError`].
     pub async fn known(&self, role_prefix: &str) -> Result<Vec<Known>, ControlError> {
         let sql = "SELECT c.oid, n.nspname::text, c.relname::text, a.attnum, a.attname::text,
-                          t.typname IN ('citext', 'bytea') AS differs
+                          t.typname::text
                    FROM pg_catalog.pg_class c
                    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
                    JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid
@@ -200,9 +200,31 @@ impl Control {
                 continue;
             };
             let known = found.entry(oid).or_insert(Known { oid, name, columns: Vec::new(), prefix_operators: true });
-            known.columns.push((row.get(3), column));
-            known.prefix_operators &= !row.get::<_, bool>(5);
+            let kind: String = row.get(5);
+            known.prefix_operators &= !["citext", "bytea"].contains(&kind.as_str());
+            known.columns.push(KnownColumn { number: row.get(3), name: column, kind });
         }
         Ok(found.into_values().collect())
+    }
+
+    /// Returns the columns that hold no value twice, by unique indexes of one column.
+    ///
+    /// # Errors
+    ///
+    /// [`ControlError`].
+    pub async fn unique(&self) -> Result<Vec<Unique>, ControlError> {
+        let sql = "SELECT n.nspname::text, c.relname::text, a.attname::text
+                   FROM pg_catalog.pg_index i
+                   JOIN pg_catalog.pg_class c ON c.oid = i.indrelid
+                   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+                   JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = i.indkey[0]
+                   WHERE i.indisunique AND i.indisvalid AND i.indnkeyatts = 1 AND i.indpred IS NULL AND i.indexprs IS NULL";
+        let connected = self.connected()?;
+        let rows = connected.client.query(sql, &[]).await.map_err(ControlError::Ask)?;
+        let unique = rows.iter().filter_map(|row| {
+            let table = TableName::new(row.get(0), row.get(1)).ok()?;
+            Some(Unique { table, column: ColumnName::new(row.get::<_, String>(2)).ok()? })
+        });
+        Ok(unique.collect())
     }
 }

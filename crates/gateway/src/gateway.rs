@@ -2,9 +2,10 @@
 
 use crate::{
     accounting::{Account, Journal, RemoteLedger},
-    aggregate,
+    aggregate::CellKeys,
     config::{Config, ConfigError, Limits},
     control::{Control, ControlError},
+    figures,
     identity::{Identities, People, Principal},
     login::{Address, CancelKey, Server, VersionFloor, WithoutPassword, cancel},
     metrics::Metrics,
@@ -188,9 +189,9 @@ impl Secrets {
         KeyEncryptionKey::new(self.vault)
     }
 
-    /// Returns the secret of cell keys.
-    pub fn cells(&self) -> [u8; 32] {
-        self.cells
+    /// Returns what turns the persons of a cell into its noise.
+    pub fn cells(&self) -> CellKeys {
+        CellKeys::new(&self.cells)
     }
 }
 
@@ -339,6 +340,11 @@ impl Gateway {
     /// Returns the policy in force.
     pub fn epoch(&self) -> Arc<Epoch> {
         self.epoch.read().expect("nobody panics with the policy in hand").clone()
+    }
+
+    /// Returns what turns the persons of a cell into its noise.
+    pub fn cell_keys(&self) -> CellKeys {
+        self.secrets.cells()
     }
 
     /// Returns the configuration.
@@ -499,13 +505,15 @@ async fn join(
     config: &Config,
 ) -> Result<Epoch, GatewayError> {
     let known = control.known(&compiled.map.role_prefix()).await?;
+    let unique = control.unique().await?;
     let mut views = HashMap::new();
     for role in &compiled.roles {
         let pseudonyms = role
             .purpose
             .as_ref()
             .map(|purpose| secrets.pseudonyms.of_purpose(purpose.as_str(), compiled.map.subject_type));
-        let figures: Option<aggregate::Rules> = None;
+        let figures = figures::rules(&compiled, role, &known, &unique, &config.aggregates)
+            .map_err(|error| GatewayError::Policy(error.to_string()))?;
         let view = View::new(&compiled, role, &known, pseudonyms, figures, config.limits.max_rows);
         let wanted = role.rights.tables().count();
         if view.own.len() < wanted {

@@ -28,6 +28,7 @@ pub mod login;
 
 pub mod aggregate;
 pub mod copy;
+pub mod figures;
 pub mod pseudonym;
 pub mod scrub;
 pub mod shape;

@@ -50,6 +50,8 @@ pub struct Instance {
 pub enum Expected {
     /// Nothing of people.
     Nobody,
+    /// Figures about many: values of what is grouped by, and what was computed.
+    Figures,
     /// Rows of people: each of these relations has its subject in the output.
     People {
         /// The relations, in the order of the text.
@@ -109,6 +111,15 @@ impl Shape {
                             "column {} of relation {} is about people",
                             field.column, field.table
                         )));
+                    }
+                }
+                Ok(Self { visible: total, total, names, ..Self::default() })
+            }
+            Expected::Figures => {
+                for field in attested.fields().filter(|field| field.table >= FIRST_OF_OURS) {
+                    let known = origins.get(&field.table).filter(|origin| origin.subject != Some(field.column));
+                    if known.is_none() {
+                        return Err(Mismatch(format!("column {} of relation {} names people", field.column, field.table)));
                     }
                 }
                 Ok(Self { visible: total, total, names, ..Self::default() })

@@ -170,7 +170,7 @@ impl About<'_> {
     fn named(&self, treatment: Treatment, naming: Naming) -> Treatment {
         match treatment {
             Treatment::Forward(inner) => forward(Forward { naming, ..*inner }),
-            Treatment::Refuse(refusal) => Treatment::Refuse(refusal),
+            other => other,
         }
     }
 
@@ -257,7 +257,7 @@ impl About<'_> {
         }
         let relations: Vec<String> = governed.iter().map(|(_, instance)| instance.table.to_string()).collect();
         if read.shape == Shape::Aggregate {
-            return self.figures(sql, relations);
+            return Treatment::Figures(self.said(relations, SaidKind::Aggregate));
         }
         if self.asked.view.kind == RoleKind::Aggregate {
             return self.refuse(
@@ -372,11 +372,6 @@ impl About<'_> {
         Err(self.refuse(&format!("this purpose may not use `{table}`"), "see `vigie policy table` for what it may use"))
     }
 
-    fn figures(&self, sql: &str, relations: Vec<String>) -> Treatment {
-        let _ = (sql, relations);
-        self.refuse("figures are not served yet", "")
-    }
-
     fn write(&self, write: &Write) -> Treatment {
         if let Some(refused) = self.dangerous(&write.names) {
             return refused;
@@ -450,7 +445,7 @@ impl About<'_> {
                     inner.sql = cut;
                     inner
                 }
-                refused @ Treatment::Refuse(_) => return refused,
+                other => return other,
             },
             CopySource::Table { relation, columns } => match self.whole_table(relation, columns) {
                 Ok(inner) => inner,

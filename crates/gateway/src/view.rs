@@ -22,10 +22,30 @@ pub struct Known {
     pub oid: u32,
     /// Its name.
     pub name: TableName,
-    /// Its columns, by number.
-    pub columns: Vec<(i16, ColumnName)>,
+    /// Its columns.
+    pub columns: Vec<KnownColumn>,
     /// Whether no column is of a type where `LIKE 'abc%'` and `^@ 'abc'` differ (`citext`, `bytea`).
     pub prefix_operators: bool,
+}
+
+/// A column as the database knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownColumn {
+    /// Its number.
+    pub number: i16,
+    /// Its name.
+    pub name: ColumnName,
+    /// The name of its type, as `pg_type` has it.
+    pub kind: String,
+}
+
+/// A column of a base table that holds no value twice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unique {
+    /// The table.
+    pub table: TableName,
+    /// The column.
+    pub column: ColumnName,
 }
 
 /// What a session may see: fixed until its purpose changes.
@@ -115,10 +135,10 @@ impl View {
 
 fn origin(table: &Table, found: &Known, role: &Role) -> Origin {
     let subject = table.subject();
-    let columns = found.columns.iter().map(|(number, name)| {
-        let plain = subject.is_none() || role.rights.may_read(&table.name, name);
-        (*number, OriginColumn { name: name.clone(), plain })
+    let columns = found.columns.iter().map(|column| {
+        let plain = subject.is_none() || role.rights.may_read(&table.name, &column.name);
+        (column.number, OriginColumn { name: column.name.clone(), plain })
     });
-    let number = |wanted: &ColumnName| found.columns.iter().find(|(_, name)| name == wanted).map(|(number, _)| *number);
+    let number = |wanted: &ColumnName| found.columns.iter().find(|it| it.name == *wanted).map(|it| it.number);
     Origin { table: table.name.clone(), subject: subject.and_then(number), columns: columns.collect() }
 }

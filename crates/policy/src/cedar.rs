@@ -12,14 +12,14 @@ use crate::{
     zone::Zones,
 };
 use cedar_policy::{
-    Authorizer, Context, Effect, Entities, Entity, EntityUid, Policy, PolicySet, Request, RestrictedExpression, Schema,
-    ValidationMode, Validator,
+    ActionConstraint, Authorizer, Context, Effect, Entities, Entity, EntityUid, Policy, PolicySet, Request,
+    RestrictedExpression, Schema, ValidationMode, Validator,
 };
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     fmt::Write as _,
     str::FromStr,
-    sync::OnceLock,
+    sync::{LazyLock, OnceLock},
 };
 
 /// The schema, without its comments.
@@ -109,6 +109,16 @@ impl Universe {
             Attribute::DataPurpose | Attribute::AskedPurpose => &self.purposes,
             Attribute::Groups | Attribute::Training | Attribute::Ticket | Attribute::BreakGlass => return None,
         })
+    }
+
+    /// Returns how many answers a line has.
+    fn line_size(&self) -> usize {
+        Action::ALL.len() * self.classes.len() * self.residencies.len()
+    }
+
+    /// Returns where in a line an answer stands.
+    pub fn place(&self, action: Action, class: usize, residency: usize) -> usize {
+        (action as usize * self.classes.len() + class) * self.residencies.len() + residency
     }
 
     fn size(&self, attribute: Attribute) -> usize {
@@ -241,14 +251,59 @@ struct Judged {
     name: PolicyName,
     effect: Effect,
     set: PolicySet,
+    /// Whether its scope takes an action; beyond its scope a policy neither applies nor fails.
+    actions: [bool; 4],
     /// For each attribute and value, what it adds to the index of the outcome.
     steps: Vec<Vec<usize>>,
     /// For each attribute, the value that stands for those that share a step.
     samples: Vec<Vec<usize>>,
     /// By action, then by the sum of steps.
     outcomes: Vec<OnceLock<Outcome>>,
+    /// What it says to all actions, classes and residencies at once, by the other attributes.
+    lines: Vec<OnceLock<Line>>,
     /// How many outcomes an action has.
     per_action: usize,
+    /// How many of these are in one line.
+    per_line: usize,
+}
+
+/// Answers to all actions, classes and residencies, one bit each, in the order of [`Universe::place`].
+#[derive(Debug, Clone)]
+struct Line {
+    applies: Bits,
+    fails: Bits,
+}
+
+/// A list of yes and no.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Bits(Vec<u64>);
+
+impl Bits {
+    fn none(count: usize) -> Self {
+        Self(vec![0; count.div_ceil(64)])
+    }
+
+    fn set(&mut self, index: usize) {
+        self.0[index / 64] |= 1 << (index % 64);
+    }
+
+    pub fn get(&self, index: usize) -> bool {
+        self.0[index / 64] >> (index % 64) & 1 == 1
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.0.iter_mut().zip(&other.0).for_each(|(mine, other)| *mine |= other);
+    }
+
+    fn remove(&mut self, other: &Self) {
+        self.0.iter_mut().zip(&other.0).for_each(|(mine, other)| *mine &= !other);
+    }
+
+    /// Returns the first index at which two lists differ.
+    pub fn first_difference(&self, other: &Self) -> Option<usize> {
+        let words = self.0.iter().zip(&other.0).map(|(a, b)| a ^ b).enumerate();
+        words.filter(|(_, word)| *word != 0).map(|(index, word)| index * 64 + word.trailing_zeros() as usize).next()
+    }
 }
 
 /// All policies over a universe.
@@ -304,16 +359,19 @@ impl Judge {
         answer
     }
 
-    /// Returns whether one question is answered with a permit.
-    pub fn permits(&self, cell: &Cell, action: Action) -> bool {
-        let mut permitted = false;
+    /// Returns which actions, classes and residencies are permitted, in the order of [`Universe::place`].
+    pub fn line(&self, cell: &Cell) -> Bits {
+        let size = self.universe.line_size();
+        let (mut permitted, mut denied) = (Bits::none(size), Bits::none(size));
         for policy in &self.policies {
-            match (policy.outcome(&self.universe, cell, action), policy.effect) {
-                (Outcome::Applies, Effect::Permit) => permitted = true,
-                (Outcome::Applies, Effect::Forbid) | (Outcome::Fails(_), _) => return false,
-                (Outcome::DoesNot, _) => {}
+            let line = policy.line(&self.universe, cell);
+            denied.add(&line.fails);
+            match policy.effect {
+                Effect::Permit => permitted.add(&line.applies),
+                Effect::Forbid => denied.add(&line.applies),
             }
         }
+        permitted.remove(&denied);
         permitted
     }
 
@@ -332,6 +390,7 @@ impl Judge {
 impl Judged {
     fn new(universe: &Universe, parsed: Parsed) -> Option<Self> {
         let (mut steps, mut samples, mut stride) = (Vec::new(), Vec::new(), 1_usize);
+        // Class and residency come first, so that all their answers under one reader and purpose lie side by side.
         for attribute in Attribute::ALL {
             let (classes, sample) = equivalence(universe, attribute, parsed.reads.attributes.get(&attribute));
             steps.push(classes.into_iter().map(|class| class * stride).collect());
@@ -339,19 +398,59 @@ impl Judged {
             samples.push(sample);
         }
         let cells = stride.checked_mul(Action::ALL.len()).filter(|cells| *cells <= MAX_CELLS)?;
+        let per_line = samples.iter().take(2).map(|sample| sample.len().max(1)).product::<usize>();
         Some(Self {
             name: parsed.name,
             effect: parsed.policy.effect(),
+            actions: Action::ALL.map(|action| {
+                let verb = &VOCABULARY.verbs[action as usize];
+                match parsed.policy.action_constraint() {
+                    ActionConstraint::Any => true,
+                    ActionConstraint::Eq(one) => one == *verb,
+                    ActionConstraint::In(several) => several.contains(verb),
+                }
+            }),
             set: PolicySet::from_policies([parsed.policy]).expect("one policy is a set"),
             steps,
             samples,
             outcomes: vec![OnceLock::new(); cells],
+            lines: vec![OnceLock::new(); stride / per_line],
             per_action: stride,
+            per_line,
+        })
+    }
+
+    fn line(&self, universe: &Universe, cell: &Cell) -> &Line {
+        let mut cell = *cell;
+        cell.set(Attribute::Class, 0);
+        cell.set(Attribute::Residency, 0);
+        let index: usize = self.steps.iter().zip(cell.values).map(|(steps, value)| steps[value]).sum();
+        self.lines[index / self.per_line].get_or_init(|| {
+            let size = universe.line_size();
+            let mut line = Line { applies: Bits::none(size), fails: Bits::none(size) };
+            for action in Action::ALL {
+                for class in 0..universe.classes.len() {
+                    for residency in 0..universe.residencies.len() {
+                        cell.set(Attribute::Class, class);
+                        cell.set(Attribute::Residency, residency);
+                        let place = universe.place(action, class, residency);
+                        match self.outcome(universe, &cell, action) {
+                            Outcome::Applies => line.applies.set(place),
+                            Outcome::DoesNot => {}
+                            Outcome::Fails(_) => line.fails.set(place),
+                        }
+                    }
+                }
+            }
+            line
         })
     }
 
     fn outcome(&self, universe: &Universe, cell: &Cell, action: Action) -> &Outcome {
         let index: usize = self.steps.iter().zip(cell.values).map(|(steps, value)| steps[value]).sum();
+        if !self.actions[action as usize] {
+            return &Outcome::DoesNot;
+        }
         self.outcomes[action as usize * self.per_action + index].get_or_init(|| self.evaluate(universe, index, action))
     }
 
@@ -397,11 +496,29 @@ fn equivalence(universe: &Universe, attribute: Attribute, read: Option<&Read>) -
     (classes, samples)
 }
 
+/// What every question has, made once: reading a name costs Cedar more than answering.
+struct Vocabulary {
+    authorizer: Authorizer,
+    reader: EntityUid,
+    data: EntityUid,
+    /// In the order of [`Action::ALL`].
+    verbs: [EntityUid; 4],
+}
+
+static VOCABULARY: LazyLock<Vocabulary> = LazyLock::new(|| {
+    let name = |text: &str| EntityUid::from_str(text).expect("the names are written here");
+    Vocabulary {
+        authorizer: Authorizer::new(),
+        reader: name("Reader::\"asking\""),
+        data: name("Data::\"asked\""),
+        verbs: Action::ALL.map(|action| name(&format!("Action::\"{action}\""))),
+    }
+});
+
 /// Asks Cedar about one policy; an `Err` is a question that could not be put.
 fn ask(universe: &Universe, cell: &Cell, action: Action, policy: &PolicySet) -> Result<Outcome, String> {
-    let reader = EntityUid::from_str("Reader::\"asking\"").map_err(|error| error.to_string())?;
-    let data = EntityUid::from_str("Data::\"asked\"").map_err(|error| error.to_string())?;
-    let verb = EntityUid::from_str(&format!("Action::\"{action}\"")).map_err(|error| error.to_string())?;
+    let Vocabulary { authorizer, reader, data, verbs } = &*VOCABULARY;
+    let (reader, data, verb) = (reader.clone(), data.clone(), verbs[action as usize].clone());
     let word = |attribute: Attribute| {
         let words = universe.words(attribute).and_then(|words| words.get(cell.value(attribute)));
         words.map(|word| RestrictedExpression::new_string(word.clone())).ok_or("a cell outside the universe")
@@ -433,10 +550,85 @@ fn ask(universe: &Universe, cell: &Cell, action: Action, policy: &PolicySet) -> 
     let entities = Entities::from_entities(entities, None).map_err(|error| error.to_string())?;
     let context = context.map_err(|error| error.to_string())?;
     let request = Request::new(reader, verb, data, context, None).map_err(|error| error.to_string())?;
-    let response = Authorizer::new().is_authorized(&request, policy, &entities);
+    let response = authorizer.is_authorized(&request, policy, &entities);
     if let Some(error) = response.diagnostics().errors().next() {
         return Ok(Outcome::Fails(error.to_string()));
     }
     let applies = response.diagnostics().reason().next().is_some();
     Ok(if applies { Outcome::Applies } else { Outcome::DoesNot })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn universe() -> Universe {
+        let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+        Universe {
+            zones: words(&["here", "there", "elsewhere"]),
+            entities: words(&["E"]),
+            countries: words(&["IE"]),
+            classes: Class::ALL.map(|class| class.to_string()).into(),
+            residencies: words(&["EU"]),
+            purposes: words(&["p", "q", "r"]),
+            group_sets: vec![BTreeSet::new(), [Group::new("g").unwrap()].into()],
+        }
+    }
+
+    fn judge(texts: &[&str]) -> Judge {
+        let parsed = texts
+            .iter()
+            .enumerate()
+            .flat_map(|(index, text)| parse(&PolicyName::new(format!("p{index}")).unwrap(), text).unwrap());
+        Judge::new(universe(), parsed.collect()).unwrap()
+    }
+
+    fn first_cell() -> Cell {
+        Cell { values: [0; Attribute::ALL.len()] }
+    }
+
+    #[test]
+    fn a_policy_that_reads_a_missing_attribute_fails_and_denies() {
+        // The validator would refuse it; this is what happens should it ever let one through.
+        let judge = judge(&[
+            "permit (principal, action, resource);",
+            "forbid (principal, action, resource) when { principal.nationality == \"IE\" };",
+        ]);
+        let answer = judge.answer(&first_cell(), Action::ReadRecord);
+        assert_eq!((answer.permits.as_slice(), answer.fails.as_slice()), ([0].as_slice(), [1].as_slice()));
+        assert!(!answer.is_permit() && !judge.line(&first_cell()).get(0));
+        assert!(judge.failures()[0].1.contains("nationality"), "{:?}", judge.failures());
+    }
+
+    #[test]
+    fn values_that_a_policy_cannot_tell_apart_are_evaluated_once() {
+        let judge =
+            judge(&["permit (principal, action == Action::\"write\", resource) when { principal.zone == \"here\" };"]);
+        for zone in 0..3 {
+            for purpose in 0..3 {
+                let mut cell = first_cell();
+                cell.set(Attribute::Zone, zone);
+                cell.set(Attribute::DataPurpose, purpose);
+                cell.set(Attribute::AskedPurpose, purpose);
+                for action in Action::ALL {
+                    let permitted = judge.answer(&cell, action).is_permit();
+                    assert_eq!(permitted, zone == 0 && action == Action::Write);
+                }
+            }
+        }
+        let asked = judge.policies[0].outcomes.iter().filter(|outcome| outcome.get().is_some()).count();
+        assert_eq!(asked, 2, "here, and not here");
+    }
+
+    #[test]
+    fn groups_are_told_apart_only_by_the_words_a_policy_names() {
+        let judge = judge(&[
+            "permit (principal, action, resource) when { principal.groups.containsAny([\"g\", \"h\"]) };",
+            "forbid (principal, action, resource) when { principal.groups.containsAll([\"g\", \"h\"]) };",
+        ]);
+        let mut cell = first_cell();
+        assert!(!judge.answer(&cell, Action::Export).is_permit());
+        cell.set(Attribute::Groups, 1);
+        assert!(judge.answer(&cell, Action::Export).is_permit());
+    }
 }

@@ -7,7 +7,7 @@
 //! and of legal entity and country, must give the zone's readers the same answers; else the zone is refused.
 
 use crate::{
-    cedar::{Cell, Judge, Parsed, Universe, parse, refusal_of, schema_text, validate},
+    cedar::{Bits, Cell, Judge, Parsed, Universe, parse, refusal_of, schema_text, validate},
     document::listed,
     map::{Class, DataMap},
     names::{Group, PolicyName, PurposeName, Residency, RoleName, ZoneName, nearest},
@@ -280,7 +280,7 @@ pub fn compile(map: DataMap, zones: Zones, policies: &[(PolicyName, String)]) ->
     let judge = Judge::new(universe, parsed)
         .map_err(|wide| CompileErrors { errors: wide.into_iter().map(CompileError::TooWide).collect() })?;
 
-    let mut assembly = Assembly::new(&map);
+    let mut assembly = Assembly::new(&map, judge.universe());
     let (mut contexts, mut errors) = (Vec::new(), Vec::new());
     for (purpose_index, purpose) in map.purposes.iter().enumerate() {
         for (zone_index, zone) in zones.as_slice().iter().enumerate() {
@@ -321,8 +321,8 @@ pub fn compile(map: DataMap, zones: Zones, policies: &[(PolicyName, String)]) ->
         .enumerate()
         .map(|(zone, facts)| question(judge.universe(), 0, zone, &facts[0], Conditions::default()));
     let readers = cells.collect();
-    let hash = hash(&map, &zones, &policies);
     let roles = assembly.finish();
+    let hash = hash(&map, &zones, &policies);
     let index = contexts
         .iter()
         .enumerate()
@@ -497,34 +497,6 @@ fn question(universe: &Universe, purpose: usize, zone: usize, facts: &Facts, con
     cell
 }
 
-/// The answers of a context: by action, class and residency.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Grid(Vec<bool>);
-
-impl Grid {
-    fn of(judge: &Judge, mut cell: Cell) -> Self {
-        let residencies = judge.universe().residencies.len();
-        let mut answers = Vec::with_capacity(Action::ALL.len() * Class::ALL.len() * residencies);
-        for action in Action::ALL {
-            for class in 0..Class::ALL.len() {
-                for residency in 0..residencies {
-                    cell.set(Attribute::Class, class);
-                    cell.set(Attribute::Residency, residency);
-                    answers.push(judge.permits(&cell, action));
-                }
-            }
-        }
-        Self(answers)
-    }
-
-    fn permits(&self, residencies: &[String], action: Action, class: Class, residency: &Residency) -> bool {
-        let place = residencies.iter().position(|known| known == residency.as_str());
-        place.is_some_and(|place| {
-            self.0[(action as usize * Class::ALL.len() + class as usize) * residencies.len() + place]
-        })
-    }
-}
-
 /// Two kinds of readers of a zone, and the first answer in which they differ.
 struct Disagreement {
     readers: (usize, usize),
@@ -532,12 +504,12 @@ struct Disagreement {
     first_may: bool,
 }
 
-fn agreed(judge: &Judge, cells: impl Iterator<Item = Cell>) -> Result<Grid, Disagreement> {
-    let mut grids = cells.map(|cell| Grid::of(judge, cell)).enumerate();
+fn agreed(judge: &Judge, cells: impl Iterator<Item = Cell>) -> Result<Bits, Disagreement> {
+    let mut grids = cells.map(|cell| judge.line(&cell)).enumerate();
     let (_, first) = grids.next().expect("a zone has readers");
     for (reader, grid) in grids {
-        if let Some(answer) = first.0.iter().zip(&grid.0).position(|(a, b)| a != b) {
-            return Err(Disagreement { readers: (0, reader), answer, first_may: first.0[answer] });
+        if let Some(answer) = first.first_difference(&grid) {
+            return Err(Disagreement { readers: (0, reader), answer, first_may: first.get(answer) });
         }
     }
     Ok(first)
@@ -580,19 +552,17 @@ struct Assigned {
 /// Collects roles while contexts are made.
 struct Assembly<'m> {
     map: &'m DataMap,
-    residencies: Vec<String>,
-    assigned: BTreeMap<(PurposeName, Grid), Option<Assigned>>,
+    universe: &'m Universe,
+    assigned: BTreeMap<(PurposeName, Bits), Option<Assigned>>,
     roles: BTreeMap<RoleName, Role>,
     collisions: BTreeSet<RoleName>,
 }
 
 impl<'m> Assembly<'m> {
-    fn new(map: &'m DataMap) -> Self {
-        let residencies: BTreeSet<&Residency> = map.tables.iter().map(|table| &table.residency).collect();
-        let residencies = residencies.into_iter().map(ToString::to_string).collect();
+    fn new(map: &'m DataMap, universe: &'m Universe) -> Self {
         let nobody = Role { name: map.nobody(), purpose: None, kind: RoleKind::Nobody, rights: Rights::default() };
         let roles = BTreeMap::from([(nobody.name.clone(), nobody)]);
-        Self { map, residencies, assigned: BTreeMap::new(), roles, collisions: BTreeSet::new() }
+        Self { map, universe, assigned: BTreeMap::new(), roles, collisions: BTreeSet::new() }
     }
 
     fn context(
@@ -600,7 +570,7 @@ impl<'m> Assembly<'m> {
         purpose: &PurposeName,
         zone: &ZoneName,
         conditions: Conditions,
-        grid: &Grid,
+        grid: &Bits,
     ) -> Option<Context> {
         let key = (purpose.clone(), grid.clone());
         if !self.assigned.contains_key(&key) {
@@ -619,9 +589,10 @@ impl<'m> Assembly<'m> {
         })
     }
 
-    fn assign(&mut self, purpose: &PurposeName, grid: &Grid) -> Option<Assigned> {
+    fn assign(&mut self, purpose: &PurposeName, grid: &Bits) -> Option<Assigned> {
         let rights = Rights::of_map(self.map, purpose, |action, class, residency| {
-            grid.permits(&self.residencies, action, class, residency)
+            let place = self.universe.residencies.iter().position(|known| known == residency.as_str());
+            place.is_some_and(|place| grid.get(self.universe.place(action, class as usize, place)))
         });
         if rights.is_empty() {
             return None;

@@ -266,61 +266,61 @@ fn held(compiled: &Compiled) -> Held<'_> {
     held
 }
 
+/// Adds what zones gain and lose, one line for all columns of a table that change alike.
 fn contexts(old: &Compiled, new: &Compiled, changes: &mut Vec<Change>) {
+    type Line<'a> = (&'a PurposeName, &'a ZoneName, Action, &'a TableName, BTreeSet<Conditions>, BTreeSet<Conditions>);
     let (before, after) = (held(old), held(new));
-    gained(&before, &after, Way::Widens, changes);
-    gained(&after, &before, Way::Narrows, changes);
-}
-
-/// Adds what `after` permits beyond `before`, one line for all columns of a table that gain alike.
-fn gained(before: &Held<'_>, after: &Held<'_>, way: Way, changes: &mut Vec<Change>) {
-    type Line<'a> = (&'a PurposeName, &'a ZoneName, Action, &'a TableName, BTreeSet<Conditions>);
     let mut lines = BTreeMap::<Line<'_>, Vec<&ColumnName>>::new();
-    for (key, conditions) in after {
-        let known = before.get(key);
-        let more: BTreeSet<Conditions> =
-            conditions.iter().filter(|one| known.is_none_or(|known| !known.contains(one))).copied().collect();
-        if !more.is_empty() {
+    for key in before.keys().chain(after.keys()).collect::<BTreeSet<_>>() {
+        let (was, is) = (before.get(key).cloned().unwrap_or_default(), after.get(key).cloned().unwrap_or_default());
+        if was != is {
             let (purpose, zone, action, table, column) = *key;
-            lines.entry((purpose, zone, action, table, more)).or_default().push(column);
+            lines.entry((purpose, zone, action, table, was, is)).or_default().push(column);
         }
     }
-    for ((purpose, zone, action, table, conditions), columns) in lines {
+    for ((purpose, zone, action, table, was, is), columns) in lines {
         let columns: Vec<&str> = columns.into_iter().map(ColumnName::as_str).collect();
-        let verb = if way == Way::Widens { "may" } else { "may no longer" };
-        let what =
-            format!("`{zone}` {verb} {action} {table} ({}) for `{purpose}`{}", columns.join(", "), under(&conditions));
-        changes.push(Change { way, what });
+        let subject = format!("`{zone}`: {action} of {table} ({}) for `{purpose}`", columns.join(", "));
+        let what = format!("{subject}: {} instead of {}", when(&is), when(&was));
+        // Where some conditions gain and others lose, both lists say so.
+        if !is.is_subset(&was) {
+            widens(changes, what.clone());
+        }
+        if !was.is_subset(&is) {
+            narrows(changes, what);
+        }
     }
 }
 
-/// Returns when a set of conditions is met, as the end of a sentence.
-fn under(conditions: &BTreeSet<Conditions>) -> String {
-    if conditions.len() == Conditions::all().count() {
-        return String::new();
+/// Returns under which conditions something holds.
+fn when(conditions: &BTreeSet<Conditions>) -> String {
+    if conditions.is_empty() {
+        return "never".to_owned();
     }
-    let minimal: Vec<&Conditions> = conditions
-        .iter()
-        .filter(|one| !conditions.iter().any(|less| less != *one && less.met().all(|condition| one.has(condition))))
-        .collect();
-    // Said by the least conditions alone only if meeting more never takes it away again.
+    if conditions.len() == Conditions::all().count() {
+        return "always".to_owned();
+    }
+    let least = |one: &&Conditions| {
+        !conditions.iter().any(|less| less != *one && less.met().all(|condition| one.has(condition)))
+    };
+    let minimal: Vec<&Conditions> = conditions.iter().filter(least).collect();
+    // The least conditions say it all only if meeting more never takes it away again.
     let upward = Conditions::all().all(|one| {
         let covered = minimal.iter().any(|less| less.met().all(|condition| one.has(condition)));
         covered == conditions.contains(&one)
     });
     let words = |one: &Conditions, exact: bool| {
-        let mut met: Vec<String> = one.met().map(|condition| condition.to_string()).collect();
+        let mut met: Vec<String> = one.met().map(|condition| format!("with {condition}")).collect();
         if exact {
             let missing = Condition::ALL.into_iter().filter(|condition| !one.has(*condition));
             met.extend(missing.map(|condition| format!("without {condition}")));
         }
         met.join(" and ")
     };
-    if upward {
-        let alternatives: Vec<String> = minimal.into_iter().map(|one| words(one, false)).collect();
-        format!(", given {}", alternatives.join(" or "))
+    let alternatives: Vec<String> = if upward {
+        minimal.into_iter().map(|one| words(one, false)).collect()
     } else {
-        let alternatives: Vec<String> = conditions.iter().map(|one| words(one, true)).collect();
-        format!(", given {}", alternatives.join(" or "))
-    }
+        conditions.iter().map(|one| words(one, true)).collect()
+    };
+    alternatives.join(", or ")
 }

@@ -256,7 +256,7 @@ fn draft_table(out: &mut String, table: &Table, catalog: &Catalog, shapes: &Shap
             let note = if others.is_empty() {
                 String::new()
             } else {
-                format!("  # CHECK: {} point to people too", others.join(", "))
+                format!("  # CHECK: there are people in {} too", others.join(", "))
             };
             let _ = writeln!(out, "subject = {}{note}", quoted(column));
             let (mask, note) =

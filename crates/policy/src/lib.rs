@@ -8,6 +8,32 @@
 //!
 //! In reading order: [`names`], [`map`] and [`zone`] (what is given); [`rights`], [`compiled`] and [`decide`] (what may be
 //! done); [`catalog`], [`sql`], [`drift`] and [`lint`] (the database); [`table`], [`diff`] and [`draft`] (for people).
+//!
+//! # Example
+//!
+//! ```
+//! use vigie_policy::{Asker, DataMap, Facts, Zones, compile, sql::objects};
+//!
+//! let map = DataMap::parse(include_str!("../../../fixtures/policy/map.toml"))?;
+//! let zones = Zones::parse(include_str!("../../../fixtures/policy/zones.toml"))?;
+//! let fraud = include_str!("../../../fixtures/policy/policies/fraud.cedar");
+//! let compiled = compile(map, zones, &[("fraud".parse()?, fraud.to_owned())])?;
+//!
+//! let facts = Facts {
+//!     entity: "Pixelle Ireland Ltd".parse()?,
+//!     country: "IE".parse()?,
+//!     groups: ["fraud".parse()?].into(),
+//!     training: true,
+//! };
+//! let asker = Asker { facts, purpose: Some("fraud-prevention".into()), ticket: false, break_glass: false };
+//! let decision = compiled.decide(&asker);
+//! assert!(decision.is_permit());
+//! assert_eq!(decision.detail(), "permitted by policy `fraud-eu`");
+//!
+//! let sql = objects(&compiled).to_sql(&|role| format!("the verifier of {role}"));
+//! assert!(sql.contains("FORCE ROW LEVEL SECURITY"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 pub mod names;
 

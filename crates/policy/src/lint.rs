@@ -190,7 +190,7 @@ impl Linter<'_> {
         for table in &map.tables {
             let on = format!("table `{}`", table.name);
             if let Some(found) = catalog.tables.iter().find(|found| found.name == table.name) {
-                self.table(table, found)
+                self.table(table, found);
             } else {
                 let names: Vec<String> = catalog.tables.iter().map(|table| table.name.to_string()).collect();
                 let near = nearest(&table.name.to_string(), names.iter().map(String::as_str)).map(str::to_owned);

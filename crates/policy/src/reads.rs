@@ -11,13 +11,13 @@ use std::collections::{BTreeMap, BTreeSet};
 /// An attribute that a policy may read. `Action` is not among them: it is always told apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Attribute {
+    Class,
+    Residency,
     Zone,
     Entity,
     Country,
     Groups,
     Training,
-    Class,
-    Residency,
     DataPurpose,
     AskedPurpose,
     Ticket,
@@ -26,13 +26,13 @@ pub(crate) enum Attribute {
 
 impl Attribute {
     pub const ALL: [Self; 11] = [
+        Self::Class,
+        Self::Residency,
         Self::Zone,
         Self::Entity,
         Self::Country,
         Self::Groups,
         Self::Training,
-        Self::Class,
-        Self::Residency,
         Self::DataPurpose,
         Self::AskedPurpose,
         Self::Ticket,

@@ -162,7 +162,12 @@ fn resident() -> String {
 }
 
 fn main() {
-    let parent = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    let mut arguments: Vec<_> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let only = arguments
+        .iter()
+        .position(|argument| argument == "--only")
+        .map(|at| arguments.drain(at..at + 2).last().unwrap());
+    let parent = arguments.pop();
     let folder = match parent {
         Some(parent) => tempfile::tempdir_in(parent),
         None => tempfile::tempdir(),
@@ -174,13 +179,22 @@ fn main() {
         "| batch | appends/s | p50 ms | p99 ms | bare syncs, entries/s | ratio | to bare tree |\n|---|---|---|---|---|---|---|"
     );
     for batch in [1, 16, 256, 4096] {
+        if only.as_ref().is_some_and(|only| *only != batch.to_string()) {
+            continue;
+        }
         let before = bare_syncs(folder.path(), batch as usize);
         let (rate, p50, p99) = batches(folder.path(), batch);
         let bare = f64::midpoint(before, bare_syncs(folder.path(), batch as usize));
         println!("| {batch} | {rate:.0} | {p50:.2} | {p99:.2} | {bare:.0} | {:.2} | {:.2} |", rate / bare, rate / tree);
     }
+    if only.as_ref().is_some_and(|only| only != "writers") {
+        return;
+    }
     let (rate, p50, p99) = writers(folder.path(), 1000);
     println!("1,000 writers of one entry each: {rate:.0}/s, p50 {p50:.2} ms, p99 {p99:.2} ms");
+    if only.as_ref().is_some_and(|only| only != "reading") {
+        return;
+    }
     reading(folder.path());
     println!("memory of this process: {}", resident());
 }

@@ -7,8 +7,8 @@
 //! Out of scope: formats, hashing, proofs (`ledger`); what entries mean; following a log that others write (`witness`).
 //!
 //! In reading order: [`home`] (the folder of a log), [`files`] (each operation on it, so that each can be made to fail),
-//! `wal`, `ids`, [`entries`] (what is taken in), [`log`] (the doors), `writer` and `publish` (the two threads behind
-//! them), `witnesses`, `recovery` (what is checked before anything is signed), [`http`], [`queue`].
+//! `wal`, `ids`, [`entries`] (what is taken in), `waiting`, [`log`] (the doors), `writer` and `publish` (the threads
+//! behind them), `witnesses`, `recovery` (what is checked before anything is signed), [`http`], [`queue`].
 //!
 //! # Example
 //!
@@ -35,6 +35,8 @@ mod ids;
 mod wal;
 
 pub mod entries;
+mod waiting;
+
 pub mod log;
 
 mod publish;

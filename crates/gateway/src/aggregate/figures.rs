@@ -19,16 +19,10 @@ pub struct Figures {
 }
 
 impl Figures {
-    /// Begins a question. Where the plan has parameters it answers nothing until they are [bound](Self::bound): noise
+    /// Begins a question. Where the plan has parameters it answers nothing until they are [bound](engine::Cells::bound): noise
     /// that did not depend on them would be the same for two questions that differ by one person.
     pub fn new(plan: Arc<Plan>, keys: CellKeys) -> Self {
         Self { plan, keys, parameters: Vec::new(), served: OnceLock::new() }
-    }
-
-    /// Returns the same question with these values of its parameters, as the client sent them.
-    #[must_use]
-    pub fn bound(&self, parameters: Vec<Option<Vec<u8>>>) -> Self {
-        Self { plan: Arc::clone(&self.plan), keys: self.keys.clone(), parameters, served: self.served.clone() }
     }
 
     /// Returns the plan.
@@ -81,6 +75,14 @@ impl engine::Cells for Figures {
         let length = (out.len() - start - 1) as u32;
         out[start + 1..start + 5].copy_from_slice(&length.to_be_bytes());
         Ok(())
+    }
+
+    fn cost(&self) -> u32 {
+        self.plan.cost()
+    }
+
+    fn bound(&self, parameters: Vec<Option<Vec<u8>>>) -> Arc<dyn engine::Cells> {
+        Arc::new(Self { plan: Arc::clone(&self.plan), keys: self.keys.clone(), parameters, served: self.served.clone() })
     }
 
     fn write(&self, rows: &[CellRow], formats: &[i16], out: &mut BytesMut) -> Result<u64, String> {

@@ -140,8 +140,8 @@ struct Draft {
 
 impl Reading<'_> {
     fn fault(&mut self, offset: usize, what: impl Into<String>) {
-        let line =
-            self.text.as_bytes()[..offset.min(self.text.len())].iter().filter(|byte| **byte == b'\n').count() + 1;
+        let before = &self.text.as_bytes()[..offset.min(self.text.len())];
+        let line = before.split(|byte| *byte == b'\n').count();
         self.faults.push(Fault { line, what: what.into() });
     }
 

@@ -95,6 +95,12 @@ pub trait Cells: std::fmt::Debug + Send + Sync {
     /// If the server's columns are not those that were asked for.
     fn describe(&self, attested: &RowDescription<'_>, formats: &[i16], out: &mut BytesMut) -> Result<(), String>;
 
+    /// Returns what asking costs of a reader's budget.
+    fn cost(&self) -> u32;
+
+    /// Returns the same for these values of the parameters, as the client sent them.
+    fn bound(&self, parameters: Vec<Option<Vec<u8>>>) -> Arc<dyn Cells>;
+
     /// Makes the server's rows, in text, into those that leave: written in these formats; returns how many they are.
     ///
     /// # Errors
@@ -176,6 +182,8 @@ pub enum Naming {
 pub enum Treatment {
     /// It goes to the server.
     Forward(Box<Forward>),
+    /// It asks for figures, and is planned anew.
+    Figures(Arc<Said>),
     /// It does not.
     Refuse(Box<Refusal>),
 }
@@ -195,6 +203,8 @@ pub struct Prepared {
 #[derive(Debug, Clone)]
 struct Portal {
     prepared: Arc<Prepared>,
+    /// Of the statement, with its parameters where those matter.
+    output: Output,
     formats: Arc<[i16]>,
 }
 
@@ -501,7 +511,7 @@ impl Engine {
 
     /// Returns what a cursor or portal of this name returns.
     pub fn cursor(&self, name: &str) -> Option<Output> {
-        self.cursors.get(name).cloned().or_else(|| self.portals.get(name).map(|portal| portal.prepared.output.clone()))
+        self.cursors.get(name).cloned().or_else(|| self.portals.get(name).map(|portal| portal.output.clone()))
     }
 
     /// Returns what a prepared statement of this name returns.
@@ -556,6 +566,7 @@ impl Engine {
     pub fn query(&mut self, treatments: Vec<Treatment>) {
         let refused = treatments.iter().find_map(|treatment| match treatment {
             Treatment::Refuse(refusal) => Some(refusal.clone()),
+            Treatment::Figures(said) => Some(Self::unplanned(said)),
             Treatment::Forward(_) => None,
         });
         if let Some(refusal) = refused {
@@ -601,6 +612,10 @@ impl Engine {
                 self.name(&forward.naming, &forward.output);
                 (self.make_prepared(forward.output, forward.effect, None), forward.sql)
             }
+            Treatment::Figures(said) => {
+                let refusal = Some(Self::unplanned(&said));
+                (self.make_prepared(Output::nobody(), Effect::None, refusal), FAILS.to_owned())
+            }
             Treatment::Refuse(refusal) => {
                 (self.make_prepared(Output::nobody(), Effect::None, Some(refusal)), FAILS.to_owned())
             }
@@ -619,6 +634,17 @@ impl Engine {
     fn refuse_extended(&mut self, refusal: Box<Refusal>) {
         wire::put_parse("", FAILS, std::iter::empty(), &mut self.to_server);
         self.expected.push_back(Expect::Refused(refusal));
+    }
+
+    /// A question that nobody planned is not asked.
+    fn unplanned(said: &Arc<Said>) -> Box<Refusal> {
+        Box::new(Refusal {
+            code: "42501",
+            message: "denied: figures are asked for in statements of their own".to_owned(),
+            hint: Some("send the statement alone, without PREPARE, DECLARE or COPY".to_owned()),
+            reasons: vec!["figures within another statement".to_owned()],
+            said: said.clone(),
+        })
     }
 
     fn unknown(kind: &str, name: &str, code: &'static str) -> Box<Refusal> {
@@ -668,7 +694,14 @@ impl Engine {
         } else {
             self.to_server.extend_from_slice(bytes);
         }
-        self.portals.insert(message.portal.to_owned(), Portal { prepared, formats });
+        let mut output = prepared.output.clone();
+        // What COPY writes is made of text, whatever format was asked for.
+        let formats = if output.copy.is_some() { Arc::from([]) } else { formats };
+        if let Some(cells) = &output.cells {
+            let values = message.parameters.into_iter().map(|value| value.map(<[u8]>::to_vec)).collect();
+            output.cells = Some(cells.bound(values));
+        }
+        self.portals.insert(message.portal.to_owned(), Portal { prepared, output, formats });
         self.expected.push_back(Expect::Bind);
     }
 
@@ -693,8 +726,8 @@ impl Engine {
         let Some(portal) = self.portals.get(name).cloned() else {
             return self.refuse_extended(Self::unknown("portal", name, "34000"));
         };
-        self.intend(&portal.prepared.output);
-        let mut run = self.run(portal.prepared.output.clone(), portal.prepared.effect.clone());
+        self.intend(&portal.output);
+        let mut run = self.run(portal.output.clone(), portal.prepared.effect.clone());
         run.shape = portal.prepared.shape.get().cloned();
         run.formats = portal.formats;
         self.to_server.extend_from_slice(bytes);
@@ -739,6 +772,17 @@ impl Engine {
         if let Some(Expect::Ready { own, .. }) = self.expected.back_mut() {
             *own = false;
         }
+    }
+
+    /// Returns what asking a prepared question once more costs; `None` if it is none.
+    pub fn cost(&self, statement: &str) -> Option<(u32, Arc<Said>)> {
+        let prepared = self.known(statement)?;
+        Some((prepared.output.cells.as_ref()?.cost(), prepared.output.said.clone()?))
+    }
+
+    /// Refuses what would follow in the extended protocol, up to the next `Sync`.
+    pub fn refuse_next(&mut self, refusal: Box<Refusal>) {
+        self.refuse_extended(refusal);
     }
 
     /// Tells whether a statement on its way, or one that has succeeded, changes what the session asks for.

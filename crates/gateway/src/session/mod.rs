@@ -428,7 +428,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     async fn message(&mut self, frame: &Frame<'_>) -> Result<(), Ended> {
         match Frontend::parse(frame)? {
             Frontend::Query(sql) => {
-                let treatments = self.treat(sql).await;
+                let mut treatments = self.treat(sql).await;
+                for treatment in &mut treatments {
+                    let Treatment::Forward(forward) = &*treatment else { continue };
+                    let (Some(cells), Some(said)) = (&forward.output.cells, &forward.output.said) else { continue };
+                    if let Err(refusal) = self.spend(cells.cost(), said).await {
+                        *treatment = Treatment::Refuse(refusal);
+                    }
+                }
                 self.note_wish(&treatments);
                 self.engine.query(treatments);
             }
@@ -448,7 +455,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                 self.note_wish(std::slice::from_ref(&treatment));
                 self.engine.parse(&parse, treatment);
             }
-            Frontend::Bind(bind) => self.engine.bind(&bind, frame.bytes),
+            Frontend::Bind(bind) => {
+                if let Some((cost, said)) = self.engine.cost(bind.statement)
+                    && let Err(refusal) = self.spend(cost, &said).await
+                {
+                    self.engine.refuse_next(refusal);
+                    return Ok(());
+                }
+                self.engine.bind(&bind, frame.bytes);
+            }
             Frontend::Describe(what) => self.engine.describe(what, frame.bytes),
             Frontend::Execute { portal, .. } => self.engine.execute(portal, frame.bytes),
             Frontend::Close(what) => self.engine.close(what, frame.bytes),
@@ -526,6 +541,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         let Some(statement) = reading.statements.first() else { return Vec::new() };
         // The reading may be that of another text with the same skeleton: what is changed in that one is changed here.
         let mut treatment = self.treat_one(&known.text, statement, fingerprint);
+        if let Treatment::Figures(said) = &treatment
+            && matches!(statement, Statement::Read(_))
+        {
+            return vec![self.plan_figures(sql, said.clone()).await];
+        }
         self.remember(&known, statement, &treatment);
         if let Treatment::Forward(forward) = &mut treatment
             && known.text != sql
@@ -538,6 +558,33 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             }
         }
         vec![treatment]
+    }
+
+    async fn plan_figures(&mut self, sql: &str, said: Arc<Said>) -> Treatment {
+        let asked = self.gateway.readings.read_figures(sql).await;
+        match crate::figures::plan(asked, &self.standing.view, said, self.gateway.cell_keys()) {
+            Ok(question) => Treatment::Forward(question.forward),
+            Err(refusal) => Treatment::Refuse(refusal),
+        }
+    }
+
+    /// Takes what a question costs from the reader's budget of today; the refusal if there is not enough.
+    async fn spend(&mut self, cost: u32, said: &Arc<Said>) -> Result<(), Box<Refusal>> {
+        let limit = i64::from(self.gateway.config().aggregates.queries_a_day);
+        let spent = self.gateway.control.spend(&self.principal.id, &self.gateway.database, cost.into(), limit).await;
+        let refuse = |code, message: String, hint: &str| {
+            let (hint, reasons) = (Some(hint.to_owned()), vec![message.clone()]);
+            Err(Box::new(Refusal { code, message, hint, reasons, said: said.clone() }))
+        };
+        match spent {
+            Ok(true) => Ok(()),
+            Ok(false) => refuse(
+                "42501",
+                format!("denied: the budget of {limit} figures a day is used up"),
+                "ask again tomorrow; budgets keep noise from being averaged away",
+            ),
+            Err(_) => refuse("57P03", "denied: the budget could not be asked".to_owned(), "try again in a moment"),
+        }
     }
 
     fn treat_one(&self, sql: &str, statement: &Statement, fingerprint: [u8; 32]) -> Treatment {

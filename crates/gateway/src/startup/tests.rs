@@ -519,8 +519,8 @@ async fn a_newer_version_and_unknown_options_are_negotiated() {
     for (asked, options, spoken, n_unknown) in [
         (VERSION_3_2, &[][..], None, 0),
         (VERSION_3_0, &[("_pq_.compression", "on")][..], Some(VERSION_3_0), 1),
-        ((3 << 16) | 9999, &[("_pq_.test_protocol_negotiation", "")][..], Some(VERSION_3_2), 1),
-        ((3 << 16) | 1, &[][..], Some(VERSION_3_0), 0),
+        (VERSION_3_0 + 9999, &[("_pq_.test_protocol_negotiation", "")][..], Some(VERSION_3_2), 1),
+        (VERSION_3_0 + 1, &[][..], Some(VERSION_3_0), 0),
     ] {
         let gate = Gate::open(Tls::None).await;
         let mut hand = gate.connect().await;

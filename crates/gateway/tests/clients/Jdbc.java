@@ -205,12 +205,12 @@ public final class Jdbc {
         step("cancel", () -> {
             try (Statement statement = connection.createStatement()) {
                 boolean[] over = {false};
-                // Repeated, since a cancel that comes before its query is lost.
+                // Repeated, since a cancel that comes before its query is lost; `Statement.cancel` sends only one.
                 Thread canceller = new Thread(() -> {
                     while (!over[0]) {
                         try {
                             Thread.sleep(100);
-                            statement.cancel();
+                            connection.unwrap(PGConnection.class).cancelQuery();
                         } catch (SQLException | InterruptedException ignored) {
                             // The next one may succeed.
                         }
@@ -231,7 +231,7 @@ public final class Jdbc {
         });
         step("query timeout", () -> {
             try (Statement statement = connection.createStatement()) {
-                statement.setQueryTimeout(1);
+                statement.setQueryTimeout(2);
                 statement.executeQuery(HEAVY);
                 return "none";
             }

@@ -259,11 +259,17 @@ fn direct() -> &'static Direct {
     })
 }
 
+/// What clients see when they speak to PostgreSQL itself: run once for all tests that compare.
+pub fn direct_outcomes() -> &'static [Outcome] {
+    static OUTCOMES: OnceLock<Vec<Outcome>> = OnceLock::new();
+    OUTCOMES.get_or_init(|| run_all(&direct().endpoint))
+}
+
 #[test]
 fn every_client_sees_what_it_always_saw_when_it_speaks_to_postgresql_itself() {
-    let Direct { server, endpoint } = direct();
+    let server = &direct().server;
     let version = server.run_sql("postgres", "SHOW server_version_num");
-    let outcomes = run_all(endpoint);
+    let outcomes = direct_outcomes();
     if !version.starts_with("15") {
         // psql shows more from version to version; that the steps work is all that can be said of another one.
         eprintln!("passed over: the snapshot is of PostgreSQL 15, this is {version}");

@@ -1,5 +1,8 @@
-//! Clients and attacks against real PostgreSQL, and the same through the gateway.
+//! The gateway against real PostgreSQL: a whole deployment, clients that nobody here wrote, and those who mean no good.
 
+mod bypass;
 mod clients;
 mod reading;
 mod stage;
+mod through;
+mod wire;

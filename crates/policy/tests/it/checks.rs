@@ -1,6 +1,7 @@
 //! Lint and drift over catalogs that are almost as they should be.
 
 use crate::sample::{MAP, compiled, name};
+use std::fmt::Write as _;
 use vigie_policy::{
     DataMap,
     catalog::{
@@ -182,7 +183,7 @@ fn each_lint_is_found_with_a_way_out() {
         assert!(lints.iter().all(|lint| !lint.help.is_empty()));
         assert!(lints.windows(2).all(|pair| pair[0].gravity <= pair[1].gravity), "breaches come first");
         for lint in lints {
-            page.push_str(&format!("{lint}\n"));
+            let _ = writeln!(page, "{lint}");
         }
     }
     insta::assert_snapshot!(page);
@@ -289,7 +290,7 @@ fn each_difference_is_found_and_told_which_way_it_goes() {
                     table: users.clone(),
                     role: Some(first.clone()),
                     privilege: Privilege::Select,
-                })
+                });
             }),
         ),
         (
@@ -301,14 +302,14 @@ fn each_difference_is_found_and_told_which_way_it_goes() {
                     column: name("pmask"),
                     role: Some(first.clone()),
                     privilege: Privilege::Update,
-                })
+                });
             }),
         ),
         (
             Direction::Wider,
             "PUBLIC holds Select",
             Box::new(|it| {
-                it.table_grants.push(TableGrant { table: users.clone(), role: None, privilege: Privilege::Select })
+                it.table_grants.push(TableGrant { table: users.clone(), role: None, privilege: Privilege::Select });
             }),
         ),
         (
@@ -322,7 +323,7 @@ fn each_difference_is_found_and_told_which_way_it_goes() {
             Direction::Wider,
             "may use it",
             Box::new(|it| {
-                it.schema_grants.push(SchemaGrant { schema: name("public"), role: first.clone(), create: false })
+                it.schema_grants.push(SchemaGrant { schema: name("public"), role: first.clone(), create: false });
             }),
         ),
         (

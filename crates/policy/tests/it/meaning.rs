@@ -2,7 +2,7 @@
 
 use crate::sample::{MAP, POLICIES, ZONES, compile_with, compiled, name};
 use proptest::prelude::*;
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt::Write as _};
 use vigie_policy::{
     Action, Asker, Compiled, Conditions, DataMap, Decision, Facts, RoleKind, Zones, compile, decide::Reason,
     names::PolicyName,
@@ -59,9 +59,9 @@ fn decisions_come_with_reasons_and_a_way_out() {
             Decision::Permit { context, .. } => format!("permit as {:?} in zone {}", context.kind, context.zone),
             Decision::Deny { .. } => "deny".to_owned(),
         };
-        page.push_str(&format!("{who}: {what}\n  detail: {}\n", decision.detail()));
+        let _ = writeln!(page, "{who}: {what}\n  detail: {}", decision.detail());
         if let Some(hint) = decision.hint() {
-            page.push_str(&format!("  hint: {hint}\n"));
+            let _ = writeln!(page, "  hint: {hint}");
         }
     }
     insta::assert_snapshot!(page);

@@ -102,11 +102,11 @@ fn live(table: &str, columns: &[(&str, &str)], key: &str) -> Table {
         owner: name("app"),
         columns: columns
             .iter()
-            .enumerate()
-            .map(|(index, (column, type_name))| Column {
+            .zip(1..)
+            .map(|((column, type_name), attnum)| Column {
                 name: name(column),
                 type_name: (*type_name).to_owned(),
-                attnum: index as i16 + 1,
+                attnum,
                 not_null: true,
             })
             .collect(),
