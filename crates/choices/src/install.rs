@@ -41,15 +41,21 @@ impl Report {
     }
 }
 
-pub(crate) async fn install(client: &mut Client, map: &DataMap) -> Result<Report, ChoicesError> {
+/// What becomes of an installation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// It stays.
+    Keep,
+    /// It was only to see what it would change.
+    TakeBack,
+}
+
+pub(crate) async fn install(client: &mut Client, map: &DataMap, outcome: Outcome) -> Result<Report, ChoicesError> {
     let doing = "installing schema `vigie`";
     let transaction = client.transaction().await.doing(doing)?;
     let mut report = Report::default();
     // Two installations at once would both find nothing there.
-    transaction
-        .batch_execute("SELECT pg_advisory_xact_lock(x'7669676965000002'::bigint)")
-        .await
-        .doing(doing)?;
+    transaction.batch_execute("SELECT pg_advisory_xact_lock(x'7669676965000002'::bigint)").await.doing(doing)?;
     check_owner(&transaction).await?;
     migrate(&transaction, map, &mut report).await?;
     let purposes_differ = purposes(&transaction, map, &mut report).await?;
@@ -60,7 +66,10 @@ pub(crate) async fn install(client: &mut Client, map: &DataMap) -> Result<Report
         transaction.execute("SELECT vigie.put_everybody_in_force($1)", &[&initial]).await.doing(doing)?;
         transaction.execute("SELECT vigie.begin_sweep()", &[]).await.doing(doing)?;
     }
-    transaction.commit().await.doing(doing)?;
+    match outcome {
+        Outcome::Keep => transaction.commit().await.doing(doing)?,
+        Outcome::TakeBack => transaction.rollback().await.doing(doing)?,
+    }
     Ok(report)
 }
 
@@ -122,11 +131,7 @@ async fn migrate(transaction: &Transaction<'_>, map: &DataMap, report: &mut Repo
 }
 
 /// Brings the purposes to those of the map. Returns whether what everybody begins with may be another.
-async fn purposes(
-    transaction: &Transaction<'_>,
-    map: &DataMap,
-    report: &mut Report,
-) -> Result<bool, ChoicesError> {
+async fn purposes(transaction: &Transaction<'_>, map: &DataMap, report: &mut Report) -> Result<bool, ChoicesError> {
     let doing = "writing the purposes";
     let sql = "SELECT bit, name, term, basis, initial, retired FROM vigie.purpose ORDER BY bit";
     let rows = transaction.query(sql, &[]).await.doing(doing)?;
@@ -235,9 +240,7 @@ async fn check_table(
     notes: &mut Vec<String>,
 ) -> Result<u32, ChoicesError> {
     let doing = "looking at the governed tables";
-    let fault = |what: String, help: String| {
-        Err(ChoicesError::Table { table: table.name.to_string(), what, help })
-    };
+    let fault = |what: String, help: String| Err(ChoicesError::Table { table: table.name.to_string(), what, help });
     let sql = "SELECT c.oid, c.relkind::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
                WHERE n.nspname = $1 AND c.relname = $2";
     let found = transaction.query_opt(sql, &[&table.name.schema.as_str(), &table.name.name]).await.doing(doing)?;

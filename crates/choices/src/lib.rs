@@ -112,8 +112,17 @@ impl Choices {
     ///
     /// If the map contradicts the database or what was installed before; nothing is changed then.
     pub async fn install(client: &mut Client, map: &DataMap) -> Result<(Self, Report), ChoicesError> {
-        let report = install::install(client, map).await?;
+        let report = install::install(client, map, install::Outcome::Keep).await?;
         Ok((Self { subject_type: map.subject_type }, report))
+    }
+
+    /// Returns what [`Choices::install`] would change: it is carried out, and taken back.
+    ///
+    /// # Errors
+    ///
+    /// As [`Choices::install`].
+    pub async fn plan(client: &mut Client, map: &DataMap) -> Result<Report, ChoicesError> {
+        install::install(client, map, install::Outcome::TakeBack).await
     }
 
     /// Returns the choices of a database in which the schema is installed.

@@ -25,7 +25,8 @@ pub(crate) struct Numbered {
 const FUNCTIONS: &str = include_str!("sql/functions.sql");
 
 /// What a row's mask has to be, of the row `r` beside `e` (everybody) and `m` (the person's own bits).
-const TRUTH: &str = "((e.initial | coalesce(m.given, 0)) & ~(coalesce(m.refused, 0) | coalesce(m.ordered, 0))) & ~e.barred";
+const TRUTH: &str =
+    "((e.initial | coalesce(m.given, 0)) & ~(coalesce(m.refused, 0) | coalesce(m.ordered, 0))) & ~e.barred";
 
 /// Returns the whole text that makes the functions and the triggers, for these tables.
 pub(crate) fn functions(subject_type: SubjectType, tables: &[Numbered]) -> String {
@@ -99,10 +100,9 @@ fn sweep(table: &Numbered) -> String {
             written := written + n;
 "
     );
-    for (stretch, otherwise) in [
-        (format!("{column} IS NOT NULL"), "        ELSE\n"),
-        (format!("{column} > reached"), "        END IF;\n"),
-    ] {
+    for (stretch, otherwise) in
+        [(format!("{column} IS NOT NULL"), "        ELSE\n"), (format!("{column} > reached"), "        END IF;\n")]
+    {
         let within = format!("{stretch} AND {column} <= upper");
         let wrong = wrong(table, &within);
         let _ = write!(

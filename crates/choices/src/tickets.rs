@@ -169,7 +169,8 @@ impl Choices {
         requester: &str,
         purpose: &str,
     ) -> Result<Vec<Ticket>, ChoicesError> {
-        let sql = "SELECT id, tables, break_glass, approver, second_approver, expires_at FROM vigie.valid_tickets($1, $2)";
+        let sql =
+            "SELECT id, tables, break_glass, approver, second_approver, expires_at FROM vigie.valid_tickets($1, $2)";
         let rows = client.query(sql, &[&requester, &purpose]).await.doing("reading tickets")?;
         let ticket = |row: &tokio_postgres::Row| Ticket {
             id: row.get(0),

@@ -112,8 +112,10 @@ impl Choices {
         client.execute("SELECT vigie.rebuild_everybody()", &[]).await.doing(doing)?;
         let mut written = 0;
         let tables = client.query("SELECT id FROM vigie.governed ORDER BY id", &[]).await.doing(doing)?;
-        let sql = format!("SELECT reached::text, written, done
-                           FROM vigie.sweep_stretch($1, $2::text::{subject_type}, $3)");
+        let sql = format!(
+            "SELECT reached::text, written, done
+                           FROM vigie.sweep_stretch($1, $2::text::{subject_type}, $3)"
+        );
         for table in tables {
             let id: i32 = table.get(0);
             let mut reached: Option<String> = None;
@@ -159,8 +161,10 @@ impl Choices {
         for row in transaction.query(sql, &[&limit]).await.doing(doing)? {
             mismatches.push(Mismatch::Person { subject: Subject::spelled(row.get(0)) });
         }
-        let sql = format!("SELECT (e.initial, e.barred) IS DISTINCT FROM (said.initial, said.barred)
-                           FROM vigie.everybody e, ({EVERYBODY}) said");
+        let sql = format!(
+            "SELECT (e.initial, e.barred) IS DISTINCT FROM (said.initial, said.barred)
+                           FROM vigie.everybody e, ({EVERYBODY}) said"
+        );
         if transaction.query_one(&sql, &[]).await.doing(doing)?.get(0) {
             mismatches.push(Mismatch::Everybody);
         }

@@ -65,6 +65,8 @@ pub async fn apply(
     // The lock of the script is taken again in it; taken here, the fingerprint before is not another's half-way.
     let lock = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))";
     transaction.execute(lock, &[&objects.prefix]).await.doing(doing)?;
+    // As in the script, so that names are printed alike before and after it.
+    transaction.batch_execute("SET LOCAL search_path = pg_catalog").await.doing(doing)?;
     let prints = fingerprints(&transaction, &objects.prefix).await?;
     transaction.batch_execute(&script).await.doing(doing)?;
     transaction.batch_execute(&control(&objects.prefix, verifier)).await.doing(doing)?;
@@ -158,16 +160,17 @@ async fn fingerprints(
         ),
         (
             "grants",
-            "SELECT concat_ws(' ', kind, id, sub, who::text, privilege_type) AS line FROM (
-                 SELECT 'class' AS kind, oid AS id, 0 AS sub, relacl AS acl FROM pg_class
-                 UNION ALL SELECT 'column', attrelid, attnum, attacl FROM pg_attribute WHERE attacl IS NOT NULL
-                 UNION ALL SELECT 'schema', oid, 0, nspacl FROM pg_namespace
-                 UNION ALL SELECT 'function', oid, 0, coalesce(proacl, acldefault('f', proowner)) FROM pg_proc
-                 UNION ALL SELECT 'language', oid, 0, coalesce(lanacl, acldefault('l', lanowner)) FROM pg_language
-                 UNION ALL SELECT 'database', oid, 0, coalesce(datacl, acldefault('d', datdba)) FROM pg_database
+            // Without what owners hold of themselves: PostgreSQL writes it down, or leaves it unsaid, as it happens.
+            "SELECT concat_ws(' ', kind, id, sub, a.grantee::text, a.privilege_type, a.is_grantable) AS line FROM (
+                 SELECT 'class' AS kind, oid AS id, 0 AS sub, relowner AS owner, relacl AS acl FROM pg_class
+                 UNION ALL SELECT 'column', t.attrelid, t.attnum, c.relowner, t.attacl
+                     FROM pg_attribute t JOIN pg_class c ON c.oid = t.attrelid WHERE t.attacl IS NOT NULL
+                 UNION ALL SELECT 'schema', oid, 0, nspowner, nspacl FROM pg_namespace
+                 UNION ALL SELECT 'function', oid, 0, proowner, coalesce(proacl, acldefault('f', proowner)) FROM pg_proc
+                 UNION ALL SELECT 'language', oid, 0, lanowner, coalesce(lanacl, acldefault('l', lanowner)) FROM pg_language
+                 UNION ALL SELECT 'database', oid, 0, datdba, coalesce(datacl, acldefault('d', datdba)) FROM pg_database
                      WHERE datname = current_database()
-             ) held CROSS JOIN LATERAL aclexplode(held.acl) AS a (grantor, who, privilege_type, is_grantable)
-             WHERE $1 <> ''",
+             ) held CROSS JOIN LATERAL aclexplode(held.acl) AS a WHERE a.grantee <> held.owner AND $1 <> ''",
         ),
         (
             "row policies",

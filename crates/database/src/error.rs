@@ -26,7 +26,9 @@ pub enum DatabaseError {
         why: String,
     },
     /// A database elsewhere, and nothing to know it by.
-    #[error("the database at {0} is not on this machine, and no certificate authority is named that would vouch for it")]
+    #[error(
+        "the database at {0} is not on this machine, and no certificate authority is named that would vouch for it"
+    )]
     Untrusted(String),
     /// The server did not do it.
     #[error("{doing} failed")]

@@ -18,9 +18,8 @@ pub use shapes::{SAMPLE_ROWS, sample_shapes};
 
 use tokio_postgres::Client;
 use vigie_policy::{
-    Compiled, DataMap,
+    Compiled, DataMap, draft,
     drift::{self, Drift},
-    draft,
     lint::{self, Lint},
     names::MapName,
     sql::objects,

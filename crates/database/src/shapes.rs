@@ -41,7 +41,9 @@ pub async fn sample_shapes(client: &mut Client, catalog: &Catalog) -> Result<Sha
         };
         for column in table.columns.iter().filter(|column| TEXTS.contains(&column.type_name.as_str())) {
             let value = quote_identifier(column.name.as_str());
-            let sql = format!("SELECT left({value}::text, 320) FROM {name}{sample} WHERE {value} IS NOT NULL LIMIT {SAMPLE_ROWS}");
+            let sql = format!(
+                "SELECT left({value}::text, 320) FROM {name}{sample} WHERE {value} IS NOT NULL LIMIT {SAMPLE_ROWS}"
+            );
             let values = transaction.query(&sql, &[]).await.doing(doing)?;
             let shape = Shape::of(values.iter().map(|row| row.get::<_, &str>(0)));
             shapes.insert((table.name.clone(), column.name.clone()), shape);

@@ -1,6 +1,8 @@
 //! What can be said on the command line.
 
+use crate::choices::ChoicesOptions;
 use crate::ledger::arguments::{LedgerOptions, WitnessOptions};
+use crate::policy::arguments::PolicyOptions;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use vigie_browser::Patience;
@@ -70,6 +72,10 @@ pub enum Command {
     Ledger(LedgerOptions),
     /// Be a witness of other people's ledgers
     Witness(WitnessOptions),
+    /// Draft, check, compare and apply who may read what in a database
+    Policy(PolicyOptions),
+    /// Keep what people chose in a database, and its masks true
+    Choices(ChoicesOptions),
     /// Serve the sample platform on this machine and inspect it
     Demo(DemoOptions),
     /// Say what is missing on this machine, and how to get it

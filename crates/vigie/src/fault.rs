@@ -160,6 +160,28 @@ pub enum Fault {
         #[help]
         help: Option<String>,
     },
+    /// A database could not be reached, read or written.
+    #[error("{why}")]
+    #[diagnostic(code(database::failed))]
+    Database {
+        /// Why.
+        why: String,
+        /// The way out.
+        #[help]
+        help: Option<String>,
+    },
+    /// A policy that cannot be read, or does not compile.
+    #[error("`{}` holds no policy that can be used: {why}", .path.display())]
+    #[diagnostic(code(policy::unusable))]
+    UnusablePolicy {
+        /// Where.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+        /// The way out.
+        #[help]
+        help: String,
+    },
     /// Nobody was named who is believed about a ledger.
     #[error("whose word counts for `{ledger}` was not said")]
     #[diagnostic(

@@ -1,11 +1,12 @@
 //! The command line: `vigie inspect`, `campaign`, `judge`, `verify`, `export`, `timestamp`, `timeline`, `compare`,
-//! `key`, `ledger`, `witness`, `demo`, `doctor`.
+//! `key`, `ledger`, `witness`, `policy`, `choices`, `demo`, `doctor`.
 //!
 //! Standard output carries the answer, standard error everything else. Exit codes are those of CONTRACTS.md:
 //! 0 answered and nothing to report, 1 answered with a finding, 2 could not answer.
 
 mod arguments;
 mod campaign;
+mod choices;
 mod demo;
 mod doctor;
 mod editions;
@@ -15,6 +16,7 @@ mod inspect;
 mod judge;
 mod keep;
 mod ledger;
+mod policy;
 mod progress;
 mod timeline;
 mod timestamp;
@@ -68,6 +70,8 @@ async fn run(arguments: &Arguments) -> Result<u8, Fault> {
         Command::Campaign(options) => campaign::run(options, &arguments.common).await,
         Command::Ledger(options) => ledger::run(options, &arguments.common).await,
         Command::Witness(options) => ledger::witness(options, &arguments.common).await,
+        Command::Policy(options) => policy::run(options, &arguments.common).await,
+        Command::Choices(options) => choices::run(options, &arguments.common).await,
         Command::Demo(options) => demo::run(options, &arguments.common).await,
         Command::Doctor(options) => doctor::run(options, &arguments.common).await,
     }

@@ -30,7 +30,8 @@ pub fn map(name: &str, subject_type: &str) -> String {
         (2, "fraud-prevention", "legitimate-interest"),
         (3, "research", "legitimate-interest"),
     ] {
-        text += &format!("[[purpose]]\nname = \"{purpose}\"\nterm = \"dpv:Purpose\"\nbit = {bit}\nbasis = \"{basis}\"\n");
+        text +=
+            &format!("[[purpose]]\nname = \"{purpose}\"\nterm = \"dpv:Purpose\"\nbit = {bit}\nbasis = \"{basis}\"\n");
     }
     for (table, subject, fanout) in [("users", "id", "immediate"), ("events", "subject", "deferred")] {
         text += &format!(

@@ -119,10 +119,8 @@ async fn a_map_that_contradicts_the_database_is_refused_with_a_way_out() {
 async fn the_owner_must_reach_every_row_and_see_every_reader() {
     let server = PostgresServer::shared();
     let database = server.new_database();
-    server.run_sql(
-        &database,
-        &format!("CREATE ROLE weak_owner LOGIN; GRANT ALL ON DATABASE {database} TO weak_owner;"),
-    );
+    server
+        .run_sql(&database, &format!("CREATE ROLE weak_owner LOGIN; GRANT ALL ON DATABASE {database} TO weak_owner;"));
     let address = server.address(&database).replace("user=postgres", "user=weak_owner");
     let (mut client, connection) = tokio_postgres::connect(&address, tokio_postgres::NoTls).await.unwrap();
     tokio::spawn(connection);
@@ -204,8 +202,12 @@ async fn what_somebody_changed_by_hand_is_found_and_rebuilt() {
     let begin = CONTRACT | INTEREST | OTHER;
     let mut found = fixture.mismatches().await;
     found.sort_by_key(|mismatch| format!("{mismatch:?}"));
-    let expected =
-        [Mismatch::Everybody, Mismatch::Person { subject: person(1) }, row(1, 15, CONTRACT | INTEREST), row(7, 15, begin)];
+    let expected = [
+        Mismatch::Everybody,
+        Mismatch::Person { subject: person(1) },
+        row(1, 15, CONTRACT | INTEREST),
+        row(7, 15, begin),
+    ];
     for mismatch in &expected {
         assert!(found.contains(mismatch), "{mismatch:?} not in {found:?}");
     }

@@ -35,9 +35,10 @@ impl Model {
                 Some(State::Refused | State::Withdrawn | State::Lapsed) => false,
                 Some(State::Requested) | None => PURPOSES[purpose].1,
             };
-            let stopped = self.orders.iter().any(|(_, of, order)| {
-                of.is_none_or(|of| of == id) && order.is_none_or(|order| order == purpose)
-            });
+            let stopped = self
+                .orders
+                .iter()
+                .any(|(_, of, order)| of.is_none_or(|of| of == id) && order.is_none_or(|order| order == purpose));
             said && !stopped
         };
         (0..PURPOSES.len()).filter(|purpose| permitted(*purpose)).map(|purpose| 1 << purpose).sum()

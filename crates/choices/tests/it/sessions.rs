@@ -191,7 +191,8 @@ async fn people_who_withdraw_while_rows_are_written_end_without_the_bit() {
         task.await.unwrap();
     }
     fixture.settle().await;
-    let sql = "SELECT count(*) FROM (SELECT pmask FROM users UNION ALL SELECT pmask FROM events) r WHERE pmask & 8 <> 0";
+    let sql =
+        "SELECT count(*) FROM (SELECT pmask FROM users UNION ALL SELECT pmask FROM events) r WHERE pmask & 8 <> 0";
     assert_eq!(fixture.client.query_one(sql, &[]).await.unwrap().get::<_, i64>(0), 0);
     assert_eq!(fixture.mismatches().await, []);
 }

@@ -38,7 +38,10 @@ async fn a_ticket_is_approved_by_another_and_ends_soon() {
     assert!(choices.approve_ticket(client, ticket, "bob@platform.example").await.unwrap());
     let found = valid().await;
     assert_eq!(found.len(), 1);
-    assert_eq!((found[0].id, found[0].approver.as_str(), found[0].break_glass), (ticket, "bob@platform.example", false));
+    assert_eq!(
+        (found[0].id, found[0].approver.as_str(), found[0].break_glass),
+        (ticket, "bob@platform.example", false)
+    );
     assert!(choices.valid_tickets(client, "ann@platform.example", "research").await.unwrap().is_empty());
     let again = choices.approve_ticket(client, ticket, "cyd@platform.example").await.unwrap_err();
     assert_eq!(again.to_string(), format!("ticket {ticket} is already approved"));

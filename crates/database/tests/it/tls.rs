@@ -32,13 +32,19 @@ async fn a_server_is_known_by_its_authority_and_its_name() {
             format!("ssl_cert_file = '{}'", certificate.display()),
             format!("ssl_key_file = '{}'", key.display()),
         ],
-        access: vec!["hostssl all secured 127.0.0.1/32 scram-sha-256".to_owned(), "hostnossl all secured all reject".to_owned()],
+        access: vec![
+            "hostssl all secured 127.0.0.1/32 scram-sha-256".to_owned(),
+            "hostnossl all secured all reject".to_owned(),
+        ],
         ..Settings::default()
     })
     .unwrap();
     server.run_sql("postgres", "CREATE ROLE secured LOGIN PASSWORD 'correct horse'");
     let address = |host: &str| {
-        let text = format!("host={host} hostaddr=127.0.0.1 port={} user=secured dbname=postgres channel_binding=require", server.port());
+        let text = format!(
+            "host={host} hostaddr=127.0.0.1 port={} user=secured dbname=postgres channel_binding=require",
+            server.port()
+        );
         parse_address(&text, Some("correct horse")).unwrap()
     };
     let roots = TlsRoots::read(&place("authority.crt", &authority)).unwrap();
