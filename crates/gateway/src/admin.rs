@@ -14,9 +14,9 @@
 //! proxy's; behind one, a token is needed, since all requests come from this machine then.
 
 use crate::{
+    accounting::{erasing::NotErased, report},
     explain::{NotExplained, read_event_id},
     gateway::Gateway,
-    accounting::{erasing::NotErased, report},
 };
 use axum::{
     Router,
@@ -31,7 +31,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::{future::Future, io, net::SocketAddr, sync::Arc};
 use tokio::net::TcpListener;
-use vigie_ledger::{Hash, sampling::{Demand, Seed}};
+use vigie_ledger::{
+    Hash,
+    sampling::{Demand, Seed},
+};
 
 /// What is asked of `POST /answer`.
 #[derive(Debug, Serialize, Deserialize)]
@@ -182,7 +185,8 @@ async fn answer(
     });
     let answered = answering.await.map_err(|error| failed(&error))?.map_err(|error| failed(&error))?;
     let missing: Vec<_> = answered.missing.iter().map(|(index, why)| json!([index, why.to_string()])).collect();
-    let answer = BASE64_STANDARD.encode(answered.answer.to_bytes());
+    // Receipts are text, and so is what holds them.
+    let answer = String::from_utf8(answered.answer.to_bytes()).map_err(|error| failed(&error))?;
     Ok(document(StatusCode::OK, &json!({ "answer": answer, "missing": missing })))
 }
 

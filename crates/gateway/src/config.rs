@@ -267,7 +267,9 @@ impl Config {
             _ => {}
         }
         if config.people.oidc.is_some() && config.tls.is_none() {
-            return Err("`people.oidc` needs `tls`: a token that can be overheard is a password for everybody".to_owned());
+            return Err(
+                "`people.oidc` needs `tls`: a token that can be overheard is a password for everybody".to_owned()
+            );
         }
         if config.tls.is_none() && !config.listen.ip().is_loopback() {
             return Err(format!("`listen` is {}, which is not the loopback, and there is no `tls`", config.listen));

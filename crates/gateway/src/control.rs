@@ -106,8 +106,7 @@ impl Control {
         let refused = |source| ControlError::Connect { role: self.role.clone(), source };
         let notified = Arc::new(Notify::new());
         let bell = notified.clone();
-        let client =
-            connect_hearing(&self.config, &self.roots, move || bell.notify_one()).await.map_err(refused)?;
+        let client = connect_hearing(&self.config, &self.roots, move || bell.notify_one()).await.map_err(refused)?;
         let choices = Choices::open(&client).await?;
         client.batch_execute(&format!("LISTEN {}", vigie_choices::CHANNEL)).await.map_err(ControlError::Ask)?;
         Ok(Connected { client: Arc::new(client), choices, notified })

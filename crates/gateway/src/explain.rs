@@ -114,8 +114,7 @@ impl Explanation {
 pub fn to_text(explained: &Value) -> String {
     let access = |name: &str| explained["access"][name].as_str().unwrap_or("-");
     let denied = explained["denied"].as_bool().unwrap_or(true);
-    let columns: Vec<&str> =
-        explained["columns"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let columns: Vec<&str> = explained["columns"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     let time = explained["time"].as_i64().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
     let time = time.map_or_else(|| "-".to_owned(), |time| time.to_string());
     let mut text = String::new();
@@ -125,7 +124,10 @@ pub fn to_text(explained: &Value) -> String {
     line("who", &format!("{} of {}", access("who"), access("entity")));
     line("from", &format!("{} (zone {}), address {}", access("country"), access("zone"), access("client")));
     line("for", access("purpose"));
-    line("asked", &format!("{} of {}", access("action"), if columns.is_empty() { "-".to_owned() } else { columns.join("; ") }));
+    line(
+        "asked",
+        &format!("{} of {}", access("action"), if columns.is_empty() { "-".to_owned() } else { columns.join("; ") }),
+    );
     line("because", access("decision"));
     line("ticket", access("ticket"));
     line("rows", &format!("{}, of which {} were erased since", explained["rows"], explained["erased_rows"]));

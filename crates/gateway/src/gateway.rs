@@ -150,9 +150,15 @@ impl GatewayError {
             Self::Policy(_) => "see `vigie policy check`",
             Self::NotApplied(_) => "run `vigie policy apply` with the secret of this gateway",
             Self::Control(error) => return error.help(),
-            Self::Login(_) => "run `vigie policy apply` with the secret of this gateway: passwords of roles follow from it",
-            Self::Ledger(_) => "make one with `vigie ledger init`; one that is in use has one writer, this gateway or another program",
-            Self::Vault(vigie_vault::OpenError::Locked(_)) => "end the other gateway, or give this one a vault of its own",
+            Self::Login(_) => {
+                "run `vigie policy apply` with the secret of this gateway: passwords of roles follow from it"
+            }
+            Self::Ledger(_) => {
+                "make one with `vigie ledger init`; one that is in use has one writer, this gateway or another program"
+            }
+            Self::Vault(vigie_vault::OpenError::Locked(_)) => {
+                "end the other gateway, or give this one a vault of its own"
+            }
             Self::Vault(_) => "see docs/vault.md; a vault opens only with the secret that it was written with",
             Self::Readers(_) => "see whether this machine has memory and processes left",
         };
@@ -273,10 +279,7 @@ fn server_of(config: &Config) -> Result<Server, GatewayError> {
 /// # Errors
 ///
 /// [`GatewayError`].
-pub fn control_config(
-    config: &Config,
-    secrets: &Secrets,
-) -> Result<(tokio_postgres::Config, TlsRoots), GatewayError> {
+pub fn control_config(config: &Config, secrets: &Secrets) -> Result<(tokio_postgres::Config, TlsRoots), GatewayError> {
     let given = &config.server;
     let mut connection = tokio_postgres::Config::new();
     if given.host.starts_with('/') {
