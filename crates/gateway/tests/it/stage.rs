@@ -5,7 +5,7 @@ use std::{
     fs,
     path::PathBuf,
     process::Command,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock},
     time::Duration,
 };
 use tempfile::TempDir;
@@ -29,6 +29,19 @@ pub const PASSWORD: &str = "correct horse battery staple";
 
 /// How many people the sample platform has, unless a test says otherwise.
 pub const PEOPLE: u32 = 2_000;
+
+/// What gateways reported, all of them together.
+static REPORTED: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+fn report(line: &str) {
+    eprintln!("gateway: {line}");
+    REPORTED.lock().expect("nobody panics with the lines in hand").push(line.to_owned());
+}
+
+/// Tells whether a gateway reported a line.
+pub fn reported(line: &str) -> bool {
+    REPORTED.lock().expect("nobody panics with the lines in hand").iter().any(|it| it == line)
+}
 
 /// A running deployment.
 pub struct Stage {
@@ -159,7 +172,7 @@ impl Stage {
             client.batch_execute(&sql).await.expect("the policy can be applied");
         });
         let gateway = runtime()
-            .block_on(Gateway::open(config, Command::new(reader()), |line| eprintln!("gateway: {line}")))
+            .block_on(Gateway::open(config, Command::new(reader()), report))
             .unwrap_or_else(|error| panic!("{}", vigie_gateway::in_full(&error)));
         let listener = runtime().block_on(TcpListener::bind("127.0.0.1:0")).expect("a port is free");
         let port = listener.local_addr().expect("it listens").port();
