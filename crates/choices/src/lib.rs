@@ -21,7 +21,7 @@ pub use error::ChoicesError;
 pub use install::Report;
 pub use stops::{CHANNEL, StopChange, StopSet};
 pub use subject::Subject;
-pub use tickets::{OverdueReview, Ticket, TicketRequest};
+pub use tickets::{FiledTicket, Listed, OverdueReview, Ticket, TicketRequest};
 pub use work::{Mismatch, Progress};
 
 use error::Doing as _;

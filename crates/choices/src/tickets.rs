@@ -43,6 +43,46 @@ pub struct Ticket {
     pub expires_at: SystemTime,
 }
 
+/// Which tickets are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listed {
+    /// Those that are not over yet, or still to be reviewed.
+    Open,
+    /// All.
+    All,
+}
+
+/// A ticket as it is on file, whatever became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FiledTicket {
+    /// Its number.
+    pub id: i64,
+    /// Who asked.
+    pub requester: String,
+    /// For which purpose.
+    pub purpose: String,
+    /// The tables.
+    pub tables: Vec<String>,
+    /// Why.
+    pub reason: String,
+    /// Whether it is one of emergency.
+    pub break_glass: bool,
+    /// When it was asked for.
+    pub requested_at: SystemTime,
+    /// Who approved it.
+    pub approver: Option<String>,
+    /// Who approved it too.
+    pub second_approver: Option<String>,
+    /// Until when.
+    pub expires_at: SystemTime,
+    /// Who reviewed it.
+    pub reviewed_by: Option<String>,
+    /// Whether it may be used now.
+    pub is_valid: bool,
+    /// Whether it should have been reviewed by now.
+    pub is_overdue: bool,
+}
+
 /// A use of break-glass that nobody reviewed in time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OverdueReview {
@@ -139,6 +179,44 @@ impl Choices {
             approver: row.get(3),
             second_approver: row.get(4),
             expires_at: row.get(5),
+        };
+        Ok(rows.iter().map(ticket).collect())
+    }
+
+    /// Returns tickets, the newest first.
+    ///
+    /// # Errors
+    ///
+    /// What the server says.
+    pub async fn filed_tickets(
+        &self,
+        client: &impl GenericClient,
+        listed: Listed,
+    ) -> Result<Vec<FiledTicket>, ChoicesError> {
+        let sql = "SELECT t.id, t.requester, t.purpose, t.tables, t.reason, t.break_glass, t.requested_at, t.approver,
+                          t.second_approver, t.expires_at, t.reviewed_by,
+                          t.expires_at > clock_timestamp() AND t.approver IS NOT NULL
+                              AND (NOT t.break_glass OR t.second_approver IS NOT NULL),
+                          EXISTS (SELECT FROM vigie.overdue_review o WHERE o.id = t.id)
+                   FROM vigie.ticket t
+                   WHERE $1 OR t.expires_at > clock_timestamp()
+                      OR (t.second_approver IS NOT NULL AND t.reviewed_by IS NULL)
+                   ORDER BY t.id DESC";
+        let rows = client.query(sql, &[&(listed == Listed::All)]).await.doing("reading tickets")?;
+        let ticket = |row: &tokio_postgres::Row| FiledTicket {
+            id: row.get(0),
+            requester: row.get(1),
+            purpose: row.get(2),
+            tables: row.get(3),
+            reason: row.get(4),
+            break_glass: row.get(5),
+            requested_at: row.get(6),
+            approver: row.get(7),
+            second_approver: row.get(8),
+            expires_at: row.get(9),
+            reviewed_by: row.get(10),
+            is_valid: row.get::<_, Option<bool>>(11).unwrap_or(false),
+            is_overdue: row.get(12),
         };
         Ok(rows.iter().map(ticket).collect())
     }

@@ -9,7 +9,7 @@ use rustls::{
 };
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
 use std::{
-    future::Future,
+    future::{Future, poll_fn},
     io,
     net::IpAddr,
     path::Path,
@@ -20,7 +20,7 @@ use std::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::{
-    Client, Config, NoTls,
+    AsyncMessage, Client, Config, Connection, NoTls,
     config::{Host, SslMode},
     tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream},
 };
@@ -75,6 +75,19 @@ pub fn parse_address(address: &str, password: Option<&str>) -> Result<Config, Da
 ///
 /// [`DatabaseError::Untrusted`] for a server elsewhere without authorities, [`DatabaseError::Connect`] otherwise.
 pub async fn connect(config: &Config, roots: &TlsRoots) -> Result<Client, DatabaseError> {
+    connect_hearing(config, roots, || {}).await
+}
+
+/// Connects, and rings a bell whenever the server notifies of something, and once when the connection has ended.
+///
+/// # Errors
+///
+/// As [`connect`].
+pub async fn connect_hearing(
+    config: &Config,
+    roots: &TlsRoots,
+    bell: impl Fn() + Send + 'static,
+) -> Result<Client, DatabaseError> {
     let mut config = config.clone();
     let failed = |source| DatabaseError::Connect { host: described(&config), source };
     let Some(roots) = &roots.0 else {
@@ -82,7 +95,7 @@ pub async fn connect(config: &Config, roots: &TlsRoots) -> Result<Client, Databa
             return Err(DatabaseError::Untrusted(described(&config)));
         }
         let (client, connection) = config.connect(NoTls).await.map_err(failed)?;
-        tokio::spawn(connection);
+        tokio::spawn(carry(connection, bell));
         return Ok(client);
     };
     if config.get_ssl_mode() != SslMode::Disable || !is_here(&config) {
@@ -96,8 +109,22 @@ pub async fn connect(config: &Config, roots: &TlsRoots) -> Result<Client, Databa
     let host = described(&config);
     let connected = config.connect(Rustls(Arc::new(tls))).await;
     let (client, connection) = connected.map_err(|source| DatabaseError::Connect { host, source })?;
-    tokio::spawn(connection);
+    tokio::spawn(carry(connection, bell));
     Ok(client)
+}
+
+/// Carries messages until the connection ends.
+async fn carry<S, T>(mut connection: Connection<S, T>, bell: impl Fn())
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
+        if matches!(message, AsyncMessage::Notification(_)) {
+            bell();
+        }
+    }
+    bell();
 }
 
 /// Whether all hosts are this machine.

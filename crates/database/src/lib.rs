@@ -11,7 +11,7 @@ mod reader;
 mod shapes;
 
 pub use apply::{Applied, Plan, apply};
-pub use connect::{TlsRoots, connect, parse_address};
+pub use connect::{TlsRoots, connect, connect_hearing, parse_address};
 pub use error::DatabaseError;
 pub use reader::read_catalog;
 pub use shapes::{SAMPLE_ROWS, sample_shapes};

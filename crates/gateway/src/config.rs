@@ -2,7 +2,10 @@
 //!
 //! Out of scope: reading the files that it names (`open` in `server`), and what a policy says (`policy`).
 
-use crate::place::{Network, UnknownNetwork};
+use crate::{
+    identity::token,
+    place::{Network, UnknownNetwork},
+};
 use serde::Deserialize;
 use std::{
     fs, io,
@@ -19,9 +22,13 @@ pub struct Config {
     pub schema: String,
     /// Where clients connect.
     pub listen: SocketAddr,
-    /// Where health, metrics and explanations are served; nowhere without it. On the loopback only, unless a proxy guards it.
+    /// Where health, metrics and explanations are served; nowhere without it.
     #[serde(default)]
     pub admin: Option<SocketAddr>,
+    /// A file with the token that explanations, reports and erasures are asked for with; without one, only programs on
+    /// this machine may ask, and all of them.
+    #[serde(default)]
+    pub admin_token: Option<PathBuf>,
     /// The file with the gateway's secret: 32 bytes in hexadecimal. All gateways of a deployment share it.
     pub secret: PathBuf,
     /// The database.
@@ -104,7 +111,7 @@ pub struct People {
     pub file: PathBuf,
     /// The identity provider, whose tokens are taken as passwords.
     #[serde(default)]
-    pub oidc: Option<toml::Table>,
+    pub oidc: Option<token::Settings>,
     /// Networks with their countries, which may only tighten what the record says.
     #[serde(default)]
     pub network: Vec<Network>,
@@ -259,6 +266,11 @@ impl Config {
             }
             _ => {}
         }
+        if config.people.oidc.is_some() && config.tls.is_none() {
+            return Err(
+                "`people.oidc` needs `tls`: a token that can be overheard is a password for everybody".to_owned()
+            );
+        }
         if config.tls.is_none() && !config.listen.ip().is_loopback() {
             return Err(format!("`listen` is {}, which is not the loopback, and there is no `tls`", config.listen));
         }
@@ -272,6 +284,7 @@ impl Config {
         }
         let paths = [
             Some(&mut config.secret),
+            config.admin_token.as_mut(),
             config.server.ca.as_mut(),
             config.server.control_password.as_mut(),
             Some(&mut config.policy.map),
@@ -283,6 +296,10 @@ impl Config {
             Some(&mut config.ledger.vault),
         ];
         paths.into_iter().flatten().for_each(|path| *path = folder.join(&*path));
+        if let Some(oidc) = &mut config.people.oidc {
+            let paths = [oidc.keys_file.as_mut(), oidc.keys_ca.as_mut()];
+            paths.into_iter().flatten().for_each(|path| *path = folder.join(&*path));
+        }
         if let Some(tls) = &mut config.tls {
             let paths = [Some(&mut tls.certificate), Some(&mut tls.key), tls.client_ca.as_mut()];
             paths.into_iter().flatten().for_each(|path| *path = folder.join(&*path));
@@ -332,6 +349,8 @@ mod tests {
         assert!(why(&GOOD.replace("host = \"127.0.0.1\"", "host = \"db.example\"")).contains("no `server.ca`"));
         assert!(why(&GOOD.replace("folder = \"accesses\"", "")).contains("nothing is read that is not logged"));
         assert!(why(&GOOD.replace("[ledger]", "[ledger]\nurl = \"http://l\"")).contains("both"));
+        let oidc = "[people]\noidc = { issuer = \"https://idp.example\", audience = \"vigie\", keys_file = \"keys\" }";
+        assert!(why(&GOOD.replace("[people]", oidc)).contains("`people.oidc` needs `tls`"));
         assert!(why(&GOOD.replace("secret =", "secrets =")).contains("line 4"));
         assert!(why(&GOOD.replace("gateway/1", "gateway/2")).contains("this program reads `gateway/1`"));
     }

@@ -9,13 +9,13 @@ use crate::{
 };
 use std::{
     collections::BTreeMap,
-    future::poll_fn,
     sync::{Arc, RwLock},
     time::{Duration, Instant},
 };
 use tokio::sync::Notify;
-use tokio_postgres::{AsyncMessage, Client, NoTls};
+use tokio_postgres::Client;
 use vigie_choices::{Choices, ChoicesError, Ticket};
+use vigie_database::{DatabaseError, TlsRoots, connect_hearing};
 use vigie_policy::names::{ColumnName, TableName};
 
 /// How often the stop set is asked for when nothing is notified.
@@ -38,7 +38,7 @@ pub enum ControlError {
         role: String,
         /// Why.
         #[source]
-        source: tokio_postgres::Error,
+        source: DatabaseError,
     },
     /// It did not answer as it should.
     #[error("the database could not be asked")]
@@ -48,10 +48,35 @@ pub enum ControlError {
     Choices(#[from] ChoicesError),
 }
 
+impl ControlError {
+    /// Returns the way out, where there is one to tell.
+    pub fn help(&self) -> Option<String> {
+        let fixed = match self {
+            Self::Away => "try again in a moment",
+            Self::Connect { source, .. } => {
+                let refused = match source {
+                    DatabaseError::Connect { source, .. } => source.as_db_error(),
+                    _ => None,
+                };
+                match refused {
+                    Some(error) if error.code().code().starts_with("28") => {
+                        "run `vigie policy apply` with the secret of this gateway: the role's password follows from it; and see `pg_hba.conf`"
+                    }
+                    _ => return source.help(),
+                }
+            }
+            Self::Ask(_) => return None,
+            Self::Choices(error) => return error.help(),
+        };
+        Some(fixed.to_owned())
+    }
+}
+
 /// The connection, and what follows it.
 #[derive(Debug)]
 pub struct Control {
     config: tokio_postgres::Config,
+    roots: TlsRoots,
     role: String,
     now: RwLock<Option<Connected>>,
 }
@@ -64,14 +89,14 @@ struct Connected {
 }
 
 impl Control {
-    /// Connects.
+    /// Connects: by TLS if there are authorities to check the server by.
     ///
     /// # Errors
     ///
     /// [`ControlError`], also if the schema of choices is not installed.
-    pub async fn connect(config: tokio_postgres::Config) -> Result<Self, ControlError> {
+    pub async fn connect(config: tokio_postgres::Config, roots: TlsRoots) -> Result<Self, ControlError> {
         let role = config.get_user().unwrap_or_default().to_owned();
-        let control = Self { config, role, now: RwLock::new(None) };
+        let control = Self { config, roots, role, now: RwLock::new(None) };
         let connected = control.dial().await?;
         *control.now.write().expect("nobody panics with it in hand") = Some(connected);
         Ok(control)
@@ -79,17 +104,9 @@ impl Control {
 
     async fn dial(&self) -> Result<Connected, ControlError> {
         let refused = |source| ControlError::Connect { role: self.role.clone(), source };
-        let (client, mut connection) = self.config.connect(NoTls).await.map_err(refused)?;
         let notified = Arc::new(Notify::new());
         let bell = notified.clone();
-        tokio::spawn(async move {
-            while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
-                if matches!(message, AsyncMessage::Notification(_)) {
-                    bell.notify_one();
-                }
-            }
-            bell.notify_one();
-        });
+        let client = connect_hearing(&self.config, &self.roots, move || bell.notify_one()).await.map_err(refused)?;
         let choices = Choices::open(&client).await?;
         client.batch_execute(&format!("LISTEN {}", vigie_choices::CHANNEL)).await.map_err(ControlError::Ask)?;
         Ok(Connected { client: Arc::new(client), choices, notified })
@@ -98,6 +115,30 @@ impl Control {
     fn connected(&self) -> Result<Connected, ControlError> {
         let now = self.now.read().expect("nobody panics with it in hand").clone();
         now.filter(|connected| !connected.client.is_closed()).ok_or(ControlError::Away)
+    }
+
+    /// Tells whether the connection is up.
+    pub fn is_up(&self) -> bool {
+        self.connected().is_ok()
+    }
+
+    /// Asks for the whole stop set, so that rows may leave from the first moment on.
+    ///
+    /// # Errors
+    ///
+    /// [`ControlError`].
+    pub async fn begin(&self, stops: &StopSet) -> Result<(), ControlError> {
+        self.step(stops, true).await.map(|_| ())
+    }
+
+    /// Returns how many uses of break-glass nobody reviewed within 24 hours (DA-09).
+    ///
+    /// # Errors
+    ///
+    /// [`ControlError`].
+    pub async fn overdue_reviews(&self) -> Result<usize, ControlError> {
+        let connected = self.connected()?;
+        Ok(connected.choices.overdue_reviews(&*connected.client).await?.len())
     }
 
     /// Follows the stop set until it is dropped.

@@ -6,8 +6,8 @@ use crate::{
     config::{Config, ConfigError, Limits},
     control::{Control, ControlError},
     figures,
-    identity::{Identities, People, Principal},
-    login::{Address, CancelKey, Server, VersionFloor, WithoutPassword, cancel},
+    identity::{Identities, People, Principal, token::Tokens},
+    login::{Address, CancelKey, LoginError, Server, VersionFloor, WithoutPassword, cancel},
     metrics::Metrics,
     place::Networks,
     pool::{Pool, RoleSecret},
@@ -36,12 +36,16 @@ use std::{
 };
 use subtle::ConstantTimeEq as _;
 use tokio::net::{TcpListener, TcpStream};
+use vigie_database::TlsRoots;
 use vigie_policy::{
     Compiled, DataMap, Zones,
     names::{PolicyName, RoleName},
 };
 use vigie_sequencer::{Home, Log, Options};
 use vigie_vault::{KeyEncryptionKey, Vault};
+
+/// How often uses of break-glass that nobody reviewed are counted.
+const COUNT_EVERY: Duration = Duration::from_secs(60);
 
 /// A policy in force, joined with the ids that the database gave its objects.
 #[derive(Debug)]
@@ -132,6 +136,34 @@ pub enum GatewayError {
     /// The processes that read statements.
     #[error("the processes that read statements cannot be started")]
     Readers(#[source] io::Error),
+    /// A role of the policy.
+    #[error("the gateway cannot log in as the roles of the policy")]
+    Login(#[source] LoginError),
+}
+
+impl GatewayError {
+    /// Returns the way out, where there is one to tell.
+    pub fn help(&self) -> Option<String> {
+        let fixed = match self {
+            Self::Config(_) | Self::Listen { .. } => return None,
+            Self::File { .. } | Self::Wrong { .. } => "see docs/gateway.md for the files that a gateway reads",
+            Self::Policy(_) => "see `vigie policy check`",
+            Self::NotApplied(_) => "run `vigie policy apply` with the secret of this gateway",
+            Self::Control(error) => return error.help(),
+            Self::Login(_) => {
+                "run `vigie policy apply` with the secret of this gateway: passwords of roles follow from it"
+            }
+            Self::Ledger(_) => {
+                "make one with `vigie ledger init`; one that is in use has one writer, this gateway or another program"
+            }
+            Self::Vault(vigie_vault::OpenError::Locked(_)) => {
+                "end the other gateway, or give this one a vault of its own"
+            }
+            Self::Vault(_) => "see docs/vault.md; a vault opens only with the secret that it was written with",
+            Self::Readers(_) => "see whether this machine has memory and processes left",
+        };
+        Some(fixed.to_owned())
+    }
 }
 
 /// What is derived from the one secret of a deployment.
@@ -242,7 +274,12 @@ fn server_of(config: &Config) -> Result<Server, GatewayError> {
     Ok(Server { address, tls, without_password, floor: VersionFloor::default(), limit: Duration::from_secs(10) })
 }
 
-fn control_config(config: &Config, secrets: &Secrets) -> Result<tokio_postgres::Config, GatewayError> {
+/// Returns how the database is connected to as the control role, and the authorities to check it by.
+///
+/// # Errors
+///
+/// [`GatewayError`].
+pub fn control_config(config: &Config, secrets: &Secrets) -> Result<(tokio_postgres::Config, TlsRoots), GatewayError> {
     let given = &config.server;
     let mut connection = tokio_postgres::Config::new();
     if given.host.starts_with('/') {
@@ -262,7 +299,12 @@ fn control_config(config: &Config, secrets: &Secrets) -> Result<tokio_postgres::
         .application_name("vigie-gateway-control")
         .connect_timeout(Duration::from_secs(10))
         .keepalives(true);
-    Ok(connection)
+    let roots = match &given.ca {
+        None => TlsRoots::default(),
+        Some(path) => TlsRoots::read(path)
+            .map_err(|error| GatewayError::Wrong { path: path.clone(), why: crate::in_full(&error) })?,
+    };
+    Ok((connection, roots))
 }
 
 fn door_of(config: &Config, secrets: &Secrets) -> Result<Door, GatewayError> {
@@ -284,11 +326,21 @@ fn door_of(config: &Config, secrets: &Secrets) -> Result<Door, GatewayError> {
             Some(Arc::new(loaded))
         }
     };
+    let tokens = match &config.people.oidc {
+        None => None,
+        Some(settings) => {
+            let unusable = |error| GatewayError::Wrong {
+                path: people.clone(),
+                why: format!("`people.oidc` cannot be used: {}", crate::in_full(&error)),
+            };
+            Some(Tokens::new(settings.clone()).map_err(unusable)?)
+        }
+    };
     let networks = Networks { networks: config.people.network.clone(), unknown: config.people.unknown_network };
     Ok(Door {
         plain_text: if tls.is_some() { PlainText::Refused } else { PlainText::Allowed },
         tls,
-        identities: Arc::new(Identities::new(parsed, None, secrets.names)),
+        identities: Arc::new(Identities::new(parsed, tokens, secrets.names)),
         networks: Arc::new(networks),
         limit: Duration::from_secs(config.limits.login_seconds.into()),
     })
@@ -307,27 +359,29 @@ impl Gateway {
         let secrets = Secrets::read(&config.secret)?;
         let compiled = compile(&config)?;
         let limits = config.limits.clone();
-        let control = Arc::new(Control::connect(control_config(&config, &secrets)?).await?);
+        let door = door_of(&config, &secrets)?;
+        let (address, roots) = control_config(&config, &secrets)?;
+        let control = Arc::new(Control::connect(address, roots).await?);
         let epoch = Arc::new(join(compiled, &control, &secrets, &config).await?);
-        let vault = Vault::open(&config.ledger.vault, secrets.vault_key(), vigie_vault::Options::default())
-            .map_err(GatewayError::Vault)?;
-        let (journal, log) = journal_of(&config)?;
+        let Books { account, log } = Books::open(&config, &secrets)?;
         let longest = Duration::from_secs(u64::from(limits.transaction_seconds.max(limits.statement_seconds)) + 60);
         let database = config.server.database.clone();
         let pool = Pool::new(server_of(&config)?, database.clone(), secrets.roles.clone(), limits.warm);
         let workers =
             vigie_statement::worker::Pool::new(reader, limits.readers.max(1)).map_err(GatewayError::Readers)?;
+        let stops = Arc::new(StopSet::new(limits.stop_set_age(), longest));
+        control.begin(&stops).await?;
         Ok(Arc::new(Self {
             database,
             pool: Arc::new(pool),
-            stops: Arc::new(StopSet::new(limits.stop_set_age(), longest)),
+            stops,
             control,
-            account: Account::new(Arc::new(vault), journal),
+            account,
             readings: Readings::new(workers),
             metrics: Metrics::default(),
             sessions: Sessions::new(limits.max_sessions, limits.max_sessions_each),
             epoch: RwLock::new(epoch),
-            door: door_of(&config, &secrets)?,
+            door,
             secrets,
             limits,
             config,
@@ -390,7 +444,38 @@ impl Gateway {
             return Ok(first);
         }
         let tickets = self.control.tickets(&principal.id, purpose).await.map_err(Arc::new)?;
-        Ok(decide(&tickets))
+        let standing = decide(&tickets);
+        self.alarm(principal, purpose, &standing);
+        Ok(standing)
+    }
+
+    /// Says at once that somebody reads on a ticket of emergency (DA-09): who, for what, by which ticket; no rows.
+    fn alarm(&self, principal: &Principal, purpose: &str, standing: &Standing) {
+        let Some(ticket) = standing.ticket.as_ref().filter(|_| standing.is_break_glass()) else { return };
+        if standing.denied.is_some() {
+            return;
+        }
+        self.metrics.break_glass.one();
+        // A purpose of the policy, or the session would have been denied: no words of the client's.
+        (self.report)(&format!(
+            "break-glass: `{}` reads for `{purpose}` by ticket {}, to be reviewed within 24 h",
+            principal.id, ticket.id
+        ));
+    }
+
+    /// Lists what keeps the gateway from answering, in words without names or rows; nothing while it can.
+    ///
+    /// A ledger behind an address is not asked: its failures show as results that were held back.
+    pub fn troubles(&self) -> Vec<&'static str> {
+        let log_stopped = self.log.as_ref().is_some_and(|log| log.stopped().is_some());
+        let troubles = [
+            (self.is_draining(), "the gateway is ending"),
+            (!self.stops.is_fresh(), "the stop set is older than it may be"),
+            (log_stopped, "the ledger has stopped"),
+            (self.account.vault().stopped().is_some(), "the vault has stopped"),
+            (!self.control.is_up(), "the connection to the database is down"),
+        ];
+        troubles.into_iter().filter(|(is, _)| *is).map(|(_, words)| words).collect()
     }
 
     /// Tells whether the gateway is ending.
@@ -412,6 +497,10 @@ impl Gateway {
         let following = {
             let (control, stops) = (self.control.clone(), self.stops.clone());
             tokio::spawn(async move { control.follow(&stops).await })
+        };
+        let counting = {
+            let gateway = self.clone();
+            tokio::spawn(async move { gateway.count_overdue().await })
         };
         let mut end = std::pin::pin!(end);
         let mut clients = tokio::task::JoinSet::new();
@@ -438,7 +527,26 @@ impl Gateway {
             clients.shutdown().await;
         }
         following.abort();
+        counting.abort();
         outcome
+    }
+
+    /// Counts uses of break-glass that nobody reviewed in time, every minute.
+    async fn count_overdue(&self) {
+        let mut said = 0;
+        loop {
+            // A database that is away is said elsewhere; the last count stands.
+            if let Ok(overdue) = self.control.overdue_reviews().await {
+                self.metrics.overdue_reviews.set(overdue as u64);
+                if overdue > said {
+                    (self.report)(&format!(
+                        "{overdue} uses of break-glass were not reviewed within 24 h; see `vigie gateway ticket list`"
+                    ));
+                }
+                said = overdue;
+            }
+            tokio::time::sleep(COUNT_EVERY).await;
+        }
     }
 
     /// Ends what is written: the vault, and the ledger if it is ours.
@@ -447,11 +555,7 @@ impl Gateway {
     ///
     /// If something had stopped before.
     pub fn close(&self) -> Result<(), GatewayError> {
-        let vault = self.account.vault().close();
-        if let Some(log) = &self.log {
-            log.finish().map_err(|error| GatewayError::Ledger(error.into()))?;
-        }
-        vault.map_err(|error| GatewayError::Ledger(error.into()))
+        Books { account: self.account.clone(), log: self.log.clone() }.close()
     }
 
     async fn client(self: Arc<Self>, stream: TcpStream, peer: IpAddr) {
@@ -480,10 +584,127 @@ impl Gateway {
     }
 }
 
+/// One thing that a gateway needs, and why it is not there.
+#[derive(Debug)]
+pub struct Need {
+    /// What it is, in a word or two.
+    pub what: &'static str,
+    /// Why it is not as it must be; `None` if it is.
+    pub trouble: Option<GatewayError>,
+}
+
+/// Looks at everything that [`Gateway::open`] would need, and leaves it as it is. What cannot be looked at, because
+/// something before it is missing, is left out.
+///
+/// `reader` is as for [`Gateway::open`].
+pub async fn check(config: &Config, reader: Command) -> Vec<Need> {
+    let mut needs = Vec::new();
+    let secrets = note(&mut needs, "secret", Secrets::read(&config.secret));
+    let compiled = note(&mut needs, "policy", compile(config));
+    if let Some(secrets) = &secrets {
+        note(&mut needs, "people and certificates", door_of(config, secrets));
+        let control = match control_config(config, secrets) {
+            Ok((address, roots)) => Control::connect(address, roots).await.map_err(GatewayError::from),
+            Err(error) => Err(error),
+        };
+        let control = note(&mut needs, "database", control);
+        if let (Some(control), Some(compiled)) = (control, compiled) {
+            let nobody = compiled.nobody();
+            let joined = join(compiled, &control, secrets, config).await;
+            if note(&mut needs, "policy in the database", joined).is_some() {
+                note(&mut needs, "passwords of roles", log_in(config, secrets, &nobody).await);
+            }
+        }
+        note(&mut needs, "vault", look_at_vault(config, secrets));
+    }
+    note(&mut needs, "ledger", look_at_ledger(config));
+    let pool = vigie_statement::worker::Pool::new(reader, 1).map_err(GatewayError::Readers);
+    note(&mut needs, "readers of statements", pool);
+    needs
+}
+
+fn note<T>(needs: &mut Vec<Need>, what: &'static str, found: Result<T, GatewayError>) -> Option<T> {
+    let (found, trouble) = match found {
+        Ok(found) => (Some(found), None),
+        Err(trouble) => (None, Some(trouble)),
+    };
+    needs.push(Need { what, trouble });
+    found
+}
+
+async fn log_in(config: &Config, secrets: &Secrets, role: &RoleName) -> Result<(), GatewayError> {
+    let pool = Arc::new(Pool::new(server_of(config)?, config.server.database.clone(), secrets.roles.clone(), 0));
+    pool.take(role, &Metrics::default()).await.map(|_| ()).map_err(GatewayError::Login)
+}
+
+fn look_at_vault(config: &Config, secrets: &Secrets) -> Result<(), GatewayError> {
+    if !config.ledger.vault.exists() {
+        // The gateway makes it.
+        return Ok(());
+    }
+    match Vault::open(&config.ledger.vault, secrets.vault_key(), vigie_vault::Options::default()) {
+        Ok(vault) => vault.close().map_err(|error| GatewayError::Ledger(error.into())),
+        // A gateway runs: it has opened it.
+        Err(vigie_vault::OpenError::Locked(_)) => Ok(()),
+        Err(error) => Err(GatewayError::Vault(error)),
+    }
+}
+
+fn look_at_ledger(config: &Config) -> Result<(), GatewayError> {
+    if let Some(path) = &config.ledger.token {
+        read(path)?;
+    }
+    if let Some(folder) = &config.ledger.folder {
+        Home::new(folder).key().map_err(|error| GatewayError::Ledger(error.into()))?;
+    }
+    if let Some(url) = &config.ledger.url {
+        let address = format!("{}/checkpoint", url.trim_end_matches('/'));
+        let request = ureq::get(&address).config().timeout_global(Some(Duration::from_secs(10))).build();
+        request.call().map_err(|error| GatewayError::Ledger(error.into()))?;
+    }
+    Ok(())
+}
+
 fn is_passing(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
     [ConnectionAborted, ConnectionReset, Interrupted].contains(&error.kind())
         || error.raw_os_error().is_some_and(|code| [23, 24, 105].contains(&code))
+}
+
+/// Where accesses are logged, opened to write: by a gateway, or by its operator while no gateway runs.
+#[derive(Debug)]
+pub struct Books {
+    /// The vault and the ledger.
+    pub account: Arc<Account>,
+    /// The ledger, if this process writes it.
+    pub log: Option<Arc<Log>>,
+}
+
+impl Books {
+    /// Opens vault and ledger.
+    ///
+    /// # Errors
+    ///
+    /// [`GatewayError`], also if another process has them open.
+    pub fn open(config: &Config, secrets: &Secrets) -> Result<Self, GatewayError> {
+        let vault = Vault::open(&config.ledger.vault, secrets.vault_key(), vigie_vault::Options::default())
+            .map_err(GatewayError::Vault)?;
+        let (journal, log) = journal_of(config)?;
+        Ok(Self { account: Account::new(Arc::new(vault), journal), log })
+    }
+
+    /// Ends what is written: the vault, and the ledger if it is ours.
+    ///
+    /// # Errors
+    ///
+    /// If something had stopped before.
+    pub fn close(&self) -> Result<(), GatewayError> {
+        let vault = self.account.vault().close();
+        if let Some(log) = &self.log {
+            log.finish().map_err(|error| GatewayError::Ledger(error.into()))?;
+        }
+        vault.map_err(|error| GatewayError::Ledger(error.into()))
+    }
 }
 
 fn journal_of(config: &Config) -> Result<(Journal, Option<Arc<Log>>), GatewayError> {

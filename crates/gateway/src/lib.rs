@@ -11,7 +11,8 @@
 //! In reading order: [`config`]; [`wire`], [`scram`], [`tls`], [`identity`], [`place`], [`startup`], [`login`] (the
 //! protocol, both ways, and who speaks it); [`subject`], [`stop`], [`pseudonym`], [`scrub`], [`shape`], [`view`], [`copy`],
 //! [`aggregate`] (what is done to rows); [`readings`], [`treat`], [`standing`] and [`session`] (statements, and the state
-//! of a client); [`accounting`] (entries, before anything leaves); [`pool`], [`control`], [`metrics`], [`gateway`].
+//! of a client); [`accounting`] (entries, before anything leaves); [`pool`], [`control`], [`metrics`], [`gateway`];
+//! [`explain`] and [`admin`] (what its operator is told).
 
 pub mod config;
 
@@ -43,7 +44,9 @@ pub mod treat;
 
 pub mod accounting;
 
+pub mod admin;
 pub mod control;
+pub mod explain;
 pub mod gateway;
 pub mod metrics;
 pub mod pool;

@@ -42,6 +42,10 @@ pub struct Metrics {
     pub not_logged: Count,
     /// Errors of the server whose words were replaced.
     pub scrubbed: Count,
+    /// Times that a session came to stand on a ticket of emergency.
+    pub break_glass: Count,
+    /// Uses of break-glass that nobody reviewed within 24 hours, when they were last counted.
+    pub overdue_reviews: Count,
     /// Connections that were ready when a session needed one, and those that were not.
     pub warm: Count,
     /// See above.
@@ -64,6 +68,11 @@ impl Count {
     /// Takes one away.
     pub fn less(&self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Replaces the number.
+    pub fn set(&self, n: u64) {
+        self.0.store(n, Ordering::Relaxed);
     }
 
     /// Returns the number.
@@ -111,6 +120,18 @@ impl Metrics {
             self.not_logged.value(),
         );
         line("counter", "scrubbed_total", "Errors of the server whose words were replaced.", self.scrubbed.value());
+        line(
+            "counter",
+            "break_glass_total",
+            "Times that a session came to stand on a ticket of emergency.",
+            self.break_glass.value(),
+        );
+        line(
+            "gauge",
+            "overdue_reviews",
+            "Uses of break-glass that nobody reviewed within 24 hours.",
+            self.overdue_reviews.value(),
+        );
         line("counter", "warm_total", "Sessions that found a connection ready.", self.warm.value());
         line("counter", "cold_total", "Sessions that had to wait for a login.", self.cold.value());
         line("gauge", "stopped_people", "People in the stop set.", stopped_people as u64);

@@ -1,6 +1,7 @@
 //! What can be said on the command line.
 
 use crate::choices::ChoicesOptions;
+use crate::gateway::arguments::{GatewayOptions, ReportOptions};
 use crate::ledger::arguments::{LedgerOptions, WitnessOptions};
 use crate::policy::arguments::PolicyOptions;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -76,6 +77,13 @@ pub enum Command {
     Policy(PolicyOptions),
     /// Keep what people chose in a database, and its masks true
     Choices(ChoicesOptions),
+    /// Stand between readers and a database: decide, enforce, account for every row
+    Gateway(GatewayOptions),
+    /// Say who read a person's data, and prove it
+    AccessReport(ReportOptions),
+    /// Read statements for a gateway, which starts this itself
+    #[command(hide = true)]
+    StatementReader,
     /// Serve the sample platform on this machine and inspect it
     Demo(DemoOptions),
     /// Say what is missing on this machine, and how to get it

@@ -266,7 +266,9 @@ fn in_words(report: &Report, dry_run: bool) -> String {
         let numbers: Vec<String> = report.migrations.iter().map(ToString::to_string).collect();
         lines.push(format!("migrations: {}", numbers.join(", ")));
     }
-    lines.extend(lists.iter().filter(|(_, list)| !list.is_empty()).map(|(what, list)| format!("{what}: {}", list.join(", "))));
+    lines.extend(
+        lists.iter().filter(|(_, list)| !list.is_empty()).map(|(what, list)| format!("{what}: {}", list.join(", "))),
+    );
     if report.functions_replaced {
         lines.push("functions, triggers and grants written anew".to_owned());
     }

@@ -170,6 +170,16 @@ pub enum Fault {
         #[help]
         help: Option<String>,
     },
+    /// A gateway could not be set up, run or asked.
+    #[error("{why}")]
+    #[diagnostic(code(gateway::failed))]
+    Gateway {
+        /// Why.
+        why: String,
+        /// The way out.
+        #[help]
+        help: Option<String>,
+    },
     /// A policy that cannot be read, or does not compile.
     #[error("`{}` holds no policy that can be used: {why}", .path.display())]
     #[diagnostic(code(policy::unusable))]

@@ -1,5 +1,6 @@
 //! The command line: `vigie inspect`, `campaign`, `judge`, `verify`, `export`, `timestamp`, `timeline`, `compare`,
-//! `key`, `ledger`, `witness`, `policy`, `choices`, `demo`, `doctor`.
+//! `key`, `ledger`, `witness`, `policy`, `choices`, `gateway`, `access-report`, `demo`,
+//! `doctor`.
 //!
 //! Standard output carries the answer, standard error everything else. Exit codes are those of CONTRACTS.md:
 //! 0 answered and nothing to report, 1 answered with a finding, 2 could not answer.
@@ -12,6 +13,7 @@ mod doctor;
 mod editions;
 mod export;
 mod fault;
+mod gateway;
 mod inspect;
 mod judge;
 mod keep;
@@ -37,7 +39,13 @@ fn main() -> ExitCode {
             return ExitCode::from(code);
         }
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let threads = match &arguments.command {
+        // Before any thread is started: it bounds its own memory.
+        Command::StatementReader => return gateway::read_statements(),
+        Command::Gateway(_) => std::thread::available_parallelism().map_or(2, |n| n.get().max(2)),
+        _ => 2,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
     let answer = match runtime {
         Ok(runtime) => {
             let answer = runtime.block_on(run(&arguments));
@@ -72,6 +80,10 @@ async fn run(arguments: &Arguments) -> Result<u8, Fault> {
         Command::Witness(options) => ledger::witness(options, &arguments.common).await,
         Command::Policy(options) => policy::run(options, &arguments.common).await,
         Command::Choices(options) => choices::run(options, &arguments.common).await,
+        Command::Gateway(options) => gateway::run(options, &arguments.common).await,
+        Command::AccessReport(options) => gateway::access_report(options, &arguments.common).await,
+        // Answered before there were threads.
+        Command::StatementReader => Ok(2),
         Command::Demo(options) => demo::run(options, &arguments.common).await,
         Command::Doctor(options) => doctor::run(options, &arguments.common).await,
     }

@@ -2,6 +2,7 @@
 
 mod bypass;
 mod clients;
+mod operator;
 mod reading;
 mod stage;
 mod through;

@@ -5,16 +5,11 @@ use std::{
     fs,
     path::PathBuf,
     process::Command,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock},
     time::Duration,
 };
 use tempfile::TempDir;
-use tokio::{
-    net::TcpListener,
-    runtime::Runtime,
-    sync::oneshot,
-    task::JoinHandle,
-};
+use tokio::{net::TcpListener, runtime::Runtime, sync::oneshot, task::JoinHandle};
 use tokio_postgres::{Client, NoTls};
 use vigie_choices::Choices;
 use vigie_gateway::{
@@ -34,6 +29,19 @@ pub const PASSWORD: &str = "correct horse battery staple";
 
 /// How many people the sample platform has, unless a test says otherwise.
 pub const PEOPLE: u32 = 2_000;
+
+/// What gateways reported, all of them together.
+static REPORTED: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+fn report(line: &str) {
+    eprintln!("gateway: {line}");
+    REPORTED.lock().expect("nobody panics with the lines in hand").push(line.to_owned());
+}
+
+/// Tells whether a gateway reported a line.
+pub fn reported(line: &str) -> bool {
+    REPORTED.lock().expect("nobody panics with the lines in hand").iter().any(|it| it == line)
+}
 
 /// A running deployment.
 pub struct Stage {
@@ -164,7 +172,7 @@ impl Stage {
             client.batch_execute(&sql).await.expect("the policy can be applied");
         });
         let gateway = runtime()
-            .block_on(Gateway::open(config, Command::new(reader()), |line| eprintln!("gateway: {line}")))
+            .block_on(Gateway::open(config, Command::new(reader()), report))
             .unwrap_or_else(|error| panic!("{}", vigie_gateway::in_full(&error)));
         let listener = runtime().block_on(TcpListener::bind("127.0.0.1:0")).expect("a port is free");
         let port = listener.local_addr().expect("it listens").port();
@@ -189,10 +197,8 @@ impl Stage {
     pub async fn connect(&self, who: &str, purpose: Option<&str>) -> Client {
         let options = purpose.map_or_else(String::new, |purpose| format!(" options='-c vigie.purpose={purpose}'"));
         let (database, port) = (&self.database, self.port);
-        connect(&format!(
-            "host=127.0.0.1 port={port} dbname={database} user='{who}' password='{PASSWORD}'{options}"
-        ))
-        .await
+        connect(&format!("host=127.0.0.1 port={port} dbname={database} user='{who}' password='{PASSWORD}'{options}"))
+            .await
     }
 
     /// Runs SQL as the superuser, around the gateway.
@@ -225,9 +231,9 @@ impl Drop for Stage {
 
 /// Connects by a driver's words.
 pub async fn connect(address: &str) -> Client {
-    let (client, connection) = tokio_postgres::connect(address, NoTls).await.unwrap_or_else(|error| {
-        panic!("{}", vigie_gateway::in_full(&error))
-    });
+    let (client, connection) = tokio_postgres::connect(address, NoTls)
+        .await
+        .unwrap_or_else(|error| panic!("{}", vigie_gateway::in_full(&error)));
     tokio::spawn(connection);
     client
 }

@@ -9,7 +9,7 @@ mod receipt;
 mod serving;
 mod writing;
 
-pub use open::policy_of;
+pub use open::{policy_of, random, token_of};
 pub use receipt::{PrintedReceipt, capture_in_words, is_receipt, verify_receipt};
 pub use serving::witness;
 pub use writing::{Capture, LedgerTarget, beside_of};

@@ -19,9 +19,8 @@ pub fn map_of(path: &Path) -> Result<DataMap, Fault> {
 ///
 /// If a file cannot be read at all.
 pub fn compiled(folder: &Path) -> Result<Result<Compiled, Vec<String>>, Fault> {
-    let named = |file: &str, errors: String| -> Vec<String> {
-        errors.lines().map(|line| format!("{file}: {line}")).collect()
-    };
+    let named =
+        |file: &str, errors: String| -> Vec<String> { errors.lines().map(|line| format!("{file}: {line}")).collect() };
     let map = DataMap::parse(&text_of(&folder.join("map.toml"))?);
     let zones = Zones::parse(&text_of(&folder.join("zones.toml"))?);
     let policies = policies(&folder.join("policies"))?;

@@ -14,7 +14,7 @@ use serde_json::json;
 use std::path::Path;
 use tokio_postgres::Client;
 use vigie_database::{DatabaseError, Plan, TlsRoots};
-use vigie_gateway::pool::RoleSecret;
+use vigie_gateway::{gateway::Secrets, pool::RoleSecret};
 use vigie_policy::{
     drift::{Direction, Drift},
     lint::Gravity,
@@ -118,22 +118,13 @@ pub async fn apply(options: &ApplyOptions, common: &Common) -> Result<u8, Fault>
     Ok(0)
 }
 
-/// Reads the gateways' secret.
+/// Reads the gateways' secret, from which the passwords of roles are derived.
 fn secret_of(path: &Path) -> Result<RoleSecret, Fault> {
-    let failed = |why: String| Fault::Database {
-        why: format!("the secret in `{}` cannot be used: {why}", path.display()),
-        help: Some("write 32 random bytes in hexadecimal, for instance with `openssl rand -hex 32`".to_owned()),
-    };
-    let text = std::fs::read_to_string(path).map_err(|error| failed(in_full(&error)))?;
-    let digits = text.trim().as_bytes();
-    let mut bytes = [0; 32];
-    if digits.len() != 64 {
-        return Err(failed(format!("it has {} characters, expected 64", digits.len())));
-    }
-    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-        let pair = std::str::from_utf8(pair).ok().filter(|pair| pair.bytes().all(|digit| digit.is_ascii_hexdigit()));
-        let value = pair.and_then(|pair| u8::from_str_radix(pair, 16).ok());
-        *byte = value.ok_or_else(|| failed("it is not hexadecimal".to_owned()))?;
-    }
-    Ok(RoleSecret::new(bytes))
+    let secrets = Secrets::read(path).map_err(|error| Fault::Database {
+        why: format!("the secret of the gateways cannot be used: {}", in_full(&error)),
+        help: Some(
+            "`vigie gateway init` writes one; or write 32 random bytes, as `openssl rand -hex 32` does".to_owned(),
+        ),
+    })?;
+    Ok(secrets.roles)
 }
