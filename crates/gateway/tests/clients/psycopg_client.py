@@ -45,7 +45,7 @@ def _():
     try:
         psycopg.connect(connect_with).close()
     except psycopg.OperationalError as error:
-        return "refused" if "password" in str(error) or "authentication" in str(error) else str(error)
+        return "refused" if "FATAL" in str(error) else str(error)
     return "let in"
 
 
