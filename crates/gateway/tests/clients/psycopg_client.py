@@ -1,9 +1,13 @@
 """psycopg 3: what a person writes with it, step by step (see steps.py)."""
 
+import logging
+
 import psycopg
 from steps import CA, DATABASE, HEAVY, HOST, LONG, PASSWORD, PORT, PURPOSE, USER, Again, failed, ok
 
 notices = []
+# When a pipeline ends by an error, psycopg may say so once more while it cleans up, depending on what has arrived by then.
+logging.getLogger("psycopg").setLevel(logging.CRITICAL)
 
 
 def connect(**more):
