@@ -299,11 +299,9 @@ impl Play<'_> {
             return Vec::new();
         }
         let endpoint = self.as_whom(step.login);
-        if let Some(protocol) = &step.protocol {
-            if steps::opens_its_own(protocol) {
-                let outcome = steps::on_its_own(protocol, &endpoint);
-                return self.judged(step, &outcome.heard, outcome.let_in);
-            }
+        if let Some(protocol) = step.protocol.as_deref().filter(|protocol| steps::opens_its_own(protocol)) {
+            let outcome = steps::on_its_own(protocol, &endpoint);
+            return self.judged(step, &outcome.heard, outcome.let_in);
         }
         let opened = self.session(step, &endpoint);
         let heard = match (opened, step.opens) {

@@ -93,7 +93,7 @@ pub fn run_all(endpoint: &Endpoint) -> Vec<Outcome> {
 
 /// Writes outcomes one below the other, as the snapshots have them.
 pub fn listed(outcomes: &[Outcome]) -> String {
-    outcomes.iter().map(|outcome| format!("{outcome}\n")).collect()
+    outcomes.iter().flat_map(|outcome| [outcome.to_string(), "\n".to_owned()]).collect()
 }
 
 fn folder() -> PathBuf {
@@ -216,7 +216,7 @@ fn psql_steps(printed: &str) -> Vec<Outcome> {
             let mut outcome = step("psql", line);
             let told: Value = serde_json::from_str(line).expect("it was read above");
             if let Some(rows) = told.get("rows") {
-                shown.push_str(&format!("rows {rows}, error {}\n", told["error"]));
+                shown += &format!("rows {rows}, error {}\n", told["error"]);
             }
             outcome.seen = Seen::Value(Value::String(std::mem::take(&mut shown)));
             outcomes.push(outcome);

@@ -105,7 +105,7 @@ fn every_client_works_through_the_gateway_and_each_difference_is_known() {
     let mut ended = Vec::new();
     for of_client in through.chunk_by(|one, other| one.client == other.client) {
         let client = of_client[0].client;
-        let mut differing = String::new();
+        let mut differing = Vec::new();
         for direct in direct.iter().filter(|outcome| outcome.client == client) {
             let found = of_client.iter().find(|outcome| outcome.step == direct.step);
             match found.map(|outcome| &outcome.seen) {
@@ -116,12 +116,12 @@ fn every_client_works_through_the_gateway_and_each_difference_is_known() {
                 }
                 Some(seen) => {
                     let (seen, directly) = (shown(seen), shown(&direct.seen));
-                    differing.push_str(&format!("{}: {seen}\n    (directly: {directly})\n", direct.step));
+                    differing.push(format!("{}: {seen}\n    (directly: {directly})\n", direct.step));
                 }
-                None => differing.push_str(&format!("{}: not reached\n", direct.step)),
+                None => differing.push(format!("{}: not reached\n", direct.step)),
             }
         }
-        insta::assert_snapshot!(format!("gateway-{client}"), differing.replace(&name, "pixelle"));
+        insta::assert_snapshot!(format!("gateway-{client}"), differing.concat().replace(&name, "pixelle"));
     }
     assert_eq!(ended, ENDS, "sessions that the gateway ended: the list only shrinks");
 }
