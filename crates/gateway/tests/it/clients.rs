@@ -216,7 +216,8 @@ fn psql_steps(printed: &str) -> Vec<Outcome> {
             let mut outcome = step("psql", line);
             let told: Value = serde_json::from_str(line).expect("it was read above");
             if let Some(rows) = told.get("rows") {
-                shown += &format!("rows {rows}, error {}\n", told["error"]);
+                let counted = format!("rows {rows}, error {}\n", told["error"]);
+                shown.push_str(&counted);
             }
             outcome.seen = Seen::Value(Value::String(std::mem::take(&mut shown)));
             outcomes.push(outcome);
