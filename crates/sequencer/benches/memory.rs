@@ -14,7 +14,8 @@ use vigie_ledger::{
 };
 use vigie_sequencer::{Batch, Home, Log, Options, Stream, measuring::write_ids};
 
-const ENTRIES: u64 = 100_000_000;
+/// Not a multiple of 256, so that the last entry is in a bundle that is there.
+const ENTRIES: u64 = 100_000_100;
 const MORE: u64 = 400_000;
 
 fn event(number: u64) -> [u8; 148] {

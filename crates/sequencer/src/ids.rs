@@ -513,8 +513,7 @@ fn end_page(buffer: &mut Vec<u8>) {
 ///
 /// Whatever the file system says.
 pub(crate) fn write_made_up(files: Arc<dyn Files>, folder: &Path, entries: u64) -> io::Result<()> {
-    let shared =
-        Shared { files, folder: folder.to_owned(), older: Mutex::default(), version: AtomicU64::new(0) };
+    let shared = Shared { files, folder: folder.to_owned(), older: Mutex::default(), version: AtomicU64::new(0) };
     let mut from = 0;
     let mut size = IN_MEMORY as u64;
     while size * FAN_IN as u64 <= entries {

@@ -128,7 +128,8 @@ impl Witnesses {
                     }
                     Said::Conflict(size) if size > head.size() => {
                         let (entries, ours) = (size, head.size());
-                        let why = format!("witness `{name}` has cosigned a head of {entries} entries, the log has {ours}");
+                        let why =
+                            format!("witness `{name}` has cosigned a head of {entries} entries, the log has {ours}");
                         accused.push((at, why));
                     }
                     Said::Inconsistent => {
@@ -173,7 +174,12 @@ impl Witnesses {
     /// # Errors
     ///
     /// What is lacking, as the end of a sentence about the witness.
-    fn evidence(&self, witness: &Witness, head: &Checkpoint, tiles: &mut Tiles<FolderSource>) -> Result<String, String> {
+    fn evidence(
+        &self,
+        witness: &Witness,
+        head: &Checkpoint,
+        tiles: &mut Tiles<FolderSource>,
+    ) -> Result<String, String> {
         let origin = Hash::of(self.log.name().as_str().as_bytes()).to_hex();
         let asked = self.agent.get(format!("{}/{origin}/checkpoint", witness.url)).call();
         let mut response = asked.map_err(|error| format!("could not be asked for what it has cosigned: {error}"))?;
@@ -181,7 +187,8 @@ impl Witnesses {
             return Err(format!("answered {} when asked for what it has cosigned", response.status().as_u16()));
         }
         let body = response.body_mut().with_config().limit(MAX_NOTE_BYTES as u64).read_to_vec();
-        let body = body.map_err(|error| format!("did not end its answer when asked for what it has cosigned: {error}"))?;
+        let body =
+            body.map_err(|error| format!("did not end its answer when asked for what it has cosigned: {error}"))?;
         let shown = SignedCheckpoint::open(&body, &self.log)
             .map_err(|error| format!("shows no head that this log has signed: {error}"))?;
         let (size, root) = (shown.checkpoint().size(), shown.checkpoint().root());

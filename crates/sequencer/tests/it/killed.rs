@@ -78,9 +78,8 @@ fn verify(home: &Home, said: &str, case: &str) -> usize {
     let log = Log::open(home, options()).unwrap_or_else(|error| panic!("{case}: {error:?}"));
     let numbers = |line: &str| line.split(' ').skip(1).map(|word| word.parse().unwrap()).collect::<Vec<u64>>();
     // The harness writes its own words before ours, on the same line.
-    let lines = |what: &str| {
-        said.lines().filter_map(|line| line.find(what).map(|at| numbers(&line[at..]))).collect::<Vec<_>>()
-    };
+    let lines =
+        |what: &str| said.lines().filter_map(|line| line.find(what).map(|at| numbers(&line[at..]))).collect::<Vec<_>>();
     let (promised, published) = (lines("promised "), lines("published "));
     let there = log.statistics().durable;
     assert!(promised.iter().all(|words| words[0] < there), "{case}: {there} entries are there");

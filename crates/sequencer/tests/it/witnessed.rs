@@ -58,7 +58,8 @@ impl Witness {
                 }
                 let mut body = vec![0; length];
                 let _ = connection.read_exact(&mut body);
-                let (status, text) = match (shows, shared.lock().unwrap().shown.clone()) {
+                let shown = shared.lock().unwrap().shown.clone();
+                let (status, text) = match (shows, shown) {
                     (true, Some(head)) => (200, head),
                     (true, None) => (404, String::new()),
                     (false, _) => reply(&mut shared.lock().unwrap(), &key, &body),
