@@ -2,6 +2,9 @@
 
 mod bypass;
 mod clients;
+mod names;
+mod oracle;
+mod raw;
 mod reading;
 mod stage;
 mod through;
