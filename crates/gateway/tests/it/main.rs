@@ -4,6 +4,7 @@ mod bypass;
 mod clients;
 mod names;
 mod oracle;
+mod pseudonyms;
 mod raw;
 mod reading;
 mod stage;

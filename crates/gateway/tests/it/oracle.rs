@@ -466,6 +466,9 @@ fn what_comes_through_is_what_is_allowed_and_is_accounted_for() {
     });
     eprintln!("VIGIE_ORACLE_SEED={seed}");
     let stage = Stage::with(PEOPLE, |_| {});
+    stage.scatter_masks();
+    let seen_by = |bit: u8| stage.raw(&format!("SELECT count(*) FROM users WHERE pmask & {} <> 0", 1 << bit));
+    assert!(PURPOSES.iter().all(|purpose| seen_by(purpose.bit).trim().parse::<u32>().is_ok_and(|n| (70..130).contains(&n))));
     let mut draw = Draw(seed);
     let mut told: BTreeMap<i64, u64> = BTreeMap::new();
     let (mut n_plain, mut n_refused, mut n_rows) = (0, 0, 0_u64);
