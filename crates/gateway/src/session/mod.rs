@@ -175,7 +175,10 @@ struct Session<S> {
     transaction_since: Option<Instant>,
     heard_at: Instant,
     process: u32,
+    /// Whether the client said that it ends.
     leaving: bool,
+    /// Whether nothing more comes from the client.
+    closed: bool,
     hold: bool,
 }
 
@@ -309,6 +312,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             heard_at: Instant::now(),
             process: entered.process,
             leaving: false,
+            closed: false,
             hold: false,
         }
     }
@@ -318,6 +322,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             self.stand_again().await?;
             self.hear_client().await?;
             self.send().await?;
+            if self.closed && !self.hold {
+                let rest = wire::frame(&self.wires.from_client, self.gateway.limits.max_message_bytes);
+                self.leaving |= !matches!(rest, Ok(Some(_)));
+            }
             self.hear_server()?;
             if self.after_effects().await? {
                 continue;
@@ -326,11 +334,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             {
                 return Ok(());
             }
-            let read_client = !self.hold && !self.leaving && self.wires.to_server.len() < MOST_UNSENT;
+            let read_client = !self.hold && !self.leaving && !self.closed && self.wires.to_server.len() < MOST_UNSENT;
             let read_server = self.wires.waiting < MOST_WAITING;
             let happened = self.wires.wait(&mut self.tick, read_client, read_server, &self.gateway).await?;
             if happened.client_gone {
-                return Ok(());
+                // It may still read: what it asked before is answered first.
+                self.closed = true;
             }
             if happened.server_gone {
                 self.hear_server()?;

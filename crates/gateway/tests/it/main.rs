@@ -2,11 +2,14 @@
 
 mod bypass;
 mod clients;
+mod closed;
+mod kill;
 mod names;
 mod oracle;
 mod pseudonyms;
 mod raw;
 mod reading;
 mod stage;
+mod stops;
 mod through;
 mod wire;
