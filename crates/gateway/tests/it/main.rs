@@ -4,6 +4,7 @@ mod bypass;
 mod clients;
 mod closed;
 mod kill;
+mod machine;
 mod names;
 mod oracle;
 mod pseudonyms;
