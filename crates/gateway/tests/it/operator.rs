@@ -145,24 +145,22 @@ fn breaking_the_glass_is_said_at_once_and_counted_until_it_is_reviewed() {
         .to_owned();
     let approve = |who: &str| stage.raw(&format!("SELECT vigie.approve_ticket({ticket}, '{who}')"));
     approve("one@pixelle.example");
-    let connect = || {
-        let (database, port) = (&stage.database, stage.port);
-        crate::stage::connect(&format!(
-            "host=127.0.0.1 port={port} dbname={database} user='{STAFF}' password='{PASSWORD}' \
-             options='-c vigie.purpose=service-provision -c vigie.ticket={ticket} -c vigie.reason=takeover'"
-        ))
-    };
+    let (database, port) = (&stage.database, stage.port);
+    let address = format!(
+        "host=127.0.0.1 port={port} dbname={database} user='{STAFF}' password='{PASSWORD}' \
+         options='-c vigie.purpose=service-provision -c vigie.ticket={ticket} -c vigie.reason=takeover'"
+    );
     let sql = format!("SELECT id, email FROM users WHERE id = {}", SHOWN.id);
     let said =
         format!("break-glass: `{STAFF}` reads for `service-provision` by ticket {ticket}, to be reviewed within 24 h");
     runtime().block_on(async {
-        let client = connect().await;
+        let client = crate::stage::connect(&address).await;
         denied(&client, &sql).await;
     });
     assert_eq!(stage.gateway.metrics.break_glass.value(), 0, "it needs a second approver");
     approve("two@pixelle.example");
     let email = runtime().block_on(async {
-        let client = connect().await;
+        let client = crate::stage::connect(&address).await;
         assert!(reported(&said), "before anything is asked");
         let rows = client.query(&sql, &[]).await.unwrap_or_else(|error| panic!("{error:?}"));
         rows[0].get::<_, String>(1)
