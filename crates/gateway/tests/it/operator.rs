@@ -4,7 +4,11 @@ use crate::stage::{PASSWORD, Stage, reported, runtime};
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use serde_json::{Value, json};
-use std::{fs, net::SocketAddr, time::Duration};
+use std::{
+    fs,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 use tokio::{net::TcpListener, sync::oneshot};
 use tokio_postgres::{Client, error::SqlState};
 use vigie_choices::Choices;
@@ -57,6 +61,18 @@ impl Admin {
         (answer.status().as_u16(), answer.body_mut().read_to_string().expect("it is text"))
     }
 
+    /// Asks for its health until it is so.
+    fn health_until(&self, expected: u16) -> String {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            let (status, health) = self.ask("/healthz", None);
+            if status == expected {
+                return health;
+            }
+            assert!(Instant::now() < deadline, "{status}: {health}");
+        }
+    }
+
     fn document(&self, path: &str) -> Value {
         let (status, text) = self.ask(path, None);
         assert_eq!(status, 200, "{path}: {text}");
@@ -105,9 +121,15 @@ fn an_operator_sees_health_counts_and_decisions_and_only_decisions_name_people()
     assert_eq!(unknown.0, 404);
     assert_eq!(admin.ask("/explain/nonsense", None).0, 400);
 
-    stage.gateway.account.vault().close().expect("it ends");
-    let (status, health) = admin.ask("/healthz", None);
-    assert_eq!((status, health.contains("the vault has stopped")), (503, true), "{health}");
+    let control = stage.gateway.config().server.control_role.clone();
+    stage.raw(&format!(
+        "ALTER ROLE \"{control}\" NOLOGIN; \
+         SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{control}'"
+    ));
+    let health = admin.health_until(503);
+    assert!(health.contains("the connection to the database is down"), "{health}");
+    stage.raw(&format!("ALTER ROLE \"{control}\" LOGIN"));
+    admin.health_until(200);
     let (_, metrics) = admin.ask("/metrics", None);
     let planted = [SHOWN.marker, SHOWN.email, STAFF, "service-provision", "jeanne", "users", &stage.database];
     for word in planted {
