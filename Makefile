@@ -85,7 +85,7 @@ bench: setup ## measures speed
 	cargo bench --workspace --locked
 
 fuzz: ## a smoke run: every property of parsers and measures, with many more cases
-	PROPTEST_CASES=$(FUZZ_CASES) cargo test --release --locked -p vigie-banner -p vigie-trackers -p vigie-inspection -p vigie-evidence --lib
+	PROPTEST_CASES=$(FUZZ_CASES) cargo test --release --locked -p vigie-banner -p vigie-trackers -p vigie-inspection -p vigie-evidence -p vigie-ledger --lib
 	PROPTEST_CASES=$(FUZZ_CASES) cargo test --release --locked -p vigie-evidence --test it hostile
 
 clean: ## removes what was built

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what Vigie needs besides Rust, if it is missing: a C compiler for Rust to link with, libclang for the bindings
 # of PostgreSQL's grammar, a Chromium, and fonts to draw banners with; with `--corpus`, python3 and openssl too, which serve the test corpus; with `--services`, the
-# servers that tests speak to (NATS, PostgreSQL, PgBouncer); with `--judges`, the programs that have the last word on what we write:
+# servers that tests speak to (NATS, PostgreSQL, PgBouncer) and strace, which fails them; with `--judges`, the programs that have the last word on what we write:
 # openssl, unzip, Go with its packages for transparent logs, and a Python environment below target/judges (or
 # $VIGIE_JUDGES) with warcio and py-wacz (bundles), jsonschema (SARIF, and our own schemas), pyarrow and duckdb (a
 # campaign's tables) and moto (an S3-compatible store).
@@ -107,6 +107,7 @@ if [ "$want_services" = yes ]; then
     has nats-server || missing="$missing nats-server"
     ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$missing postgresql"
     has pgbouncer || missing="$missing pgbouncer"
+    has strace || missing="$missing strace"
 fi
 if [ "$want_judges" = yes ]; then
     has_venv || missing="$missing python3 python3-venv"

@@ -102,7 +102,7 @@ async fn migrate(transaction: &Transaction<'_>, map: &DataMap, report: &mut Repo
                        applied_at timestamptz NOT NULL DEFAULT clock_timestamp(), functions text)";
         transaction.batch_execute(sql).await.doing(doing)?;
     }
-    let known = MIGRATIONS.len() as i32;
+    let known = i32::try_from(MIGRATIONS.len()).unwrap_or(i32::MAX);
     let sql = "SELECT coalesce(max(number), 0) FROM vigie.migration";
     let found: i32 = transaction.query_one(sql, &[]).await.doing(doing)?.get(0);
     if found > known {

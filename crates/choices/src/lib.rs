@@ -234,7 +234,7 @@ impl Choices {
     }
 
     /// Returns how a person's id is passed as the parameter of a number.
-    pub(crate) fn parameter(&self, number: usize) -> String {
+    pub(crate) fn parameter(self, number: usize) -> String {
         format!("${number}::text::{}", self.subject_type.as_sql())
     }
 }

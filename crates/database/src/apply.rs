@@ -53,7 +53,8 @@ pub async fn apply(
         return Err(DatabaseError::Breaches(breaches));
     }
     let objects = objects(compiled);
-    check_masks(client, objects.governed.len()).await?;
+    let governed = i64::try_from(objects.governed.len()).unwrap_or(i64::MAX);
+    check_masks(client, governed).await?;
     let before = drift(&objects, &catalog);
     let sql = objects.to_sql(&|_| "SCRAM-SHA-256$…".to_owned());
     if plan == Plan::DryRun {
@@ -78,7 +79,7 @@ pub async fn apply(
 }
 
 /// Refuses where masks are not kept, or were not all written.
-async fn check_masks(client: &Client, governed: usize) -> Result<(), DatabaseError> {
+async fn check_masks(client: &Client, governed: i64) -> Result<(), DatabaseError> {
     if governed == 0 {
         return Ok(());
     }
@@ -90,7 +91,7 @@ async fn check_masks(client: &Client, governed: usize) -> Result<(), DatabaseErr
     let sql = "SELECT relation::text FROM vigie.governed WHERE NOT ready ORDER BY 1";
     let rows = client.query(sql, &[]).await.doing(doing)?;
     let count: i64 = client.query_one("SELECT count(*) FROM vigie.governed", &[]).await.doing(doing)?.get(0);
-    if count < governed as i64 {
+    if count < governed {
         return Err(DatabaseError::NoChoices);
     }
     if rows.is_empty() { Ok(()) } else { Err(DatabaseError::Unready(rows.iter().map(|row| row.get(0)).collect())) }

@@ -12,8 +12,8 @@ use crate::{
     zone::Zones,
 };
 use cedar_policy::{
-    Authorizer, Context, Effect, Entities, Entity, EntityUid, Policy, PolicySet, Request, RestrictedExpression, Schema,
-    ValidationMode, Validator,
+    ActionConstraint, Authorizer, Context, Effect, Entities, Entity, EntityUid, Policy, PolicySet, Request,
+    RestrictedExpression, Schema, ValidationMode, Validator,
 };
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -251,6 +251,8 @@ struct Judged {
     name: PolicyName,
     effect: Effect,
     set: PolicySet,
+    /// Whether its scope takes an action; beyond its scope a policy neither applies nor fails.
+    actions: [bool; 4],
     /// For each attribute and value, what it adds to the index of the outcome.
     steps: Vec<Vec<usize>>,
     /// For each attribute, the value that stands for those that share a step.
@@ -400,6 +402,14 @@ impl Judged {
         Some(Self {
             name: parsed.name,
             effect: parsed.policy.effect(),
+            actions: Action::ALL.map(|action| {
+                let verb = &VOCABULARY.verbs[action as usize];
+                match parsed.policy.action_constraint() {
+                    ActionConstraint::Any => true,
+                    ActionConstraint::Eq(one) => one == *verb,
+                    ActionConstraint::In(several) => several.contains(verb),
+                }
+            }),
             set: PolicySet::from_policies([parsed.policy]).expect("one policy is a set"),
             steps,
             samples,
@@ -438,6 +448,9 @@ impl Judged {
 
     fn outcome(&self, universe: &Universe, cell: &Cell, action: Action) -> &Outcome {
         let index: usize = self.steps.iter().zip(cell.values).map(|(steps, value)| steps[value]).sum();
+        if !self.actions[action as usize] {
+            return &Outcome::DoesNot;
+        }
         self.outcomes[action as usize * self.per_action + index].get_or_init(|| self.evaluate(universe, index, action))
     }
 
@@ -543,4 +556,79 @@ fn ask(universe: &Universe, cell: &Cell, action: Action, policy: &PolicySet) -> 
     }
     let applies = response.diagnostics().reason().next().is_some();
     Ok(if applies { Outcome::Applies } else { Outcome::DoesNot })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn universe() -> Universe {
+        let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+        Universe {
+            zones: words(&["here", "there", "elsewhere"]),
+            entities: words(&["E"]),
+            countries: words(&["IE"]),
+            classes: Class::ALL.map(|class| class.to_string()).into(),
+            residencies: words(&["EU"]),
+            purposes: words(&["p", "q", "r"]),
+            group_sets: vec![BTreeSet::new(), [Group::new("g").unwrap()].into()],
+        }
+    }
+
+    fn judge(texts: &[&str]) -> Judge {
+        let parsed = texts
+            .iter()
+            .enumerate()
+            .flat_map(|(index, text)| parse(&PolicyName::new(format!("p{index}")).unwrap(), text).unwrap());
+        Judge::new(universe(), parsed.collect()).unwrap()
+    }
+
+    fn first_cell() -> Cell {
+        Cell { values: [0; Attribute::ALL.len()] }
+    }
+
+    #[test]
+    fn a_policy_that_reads_a_missing_attribute_fails_and_denies() {
+        // The validator would refuse it; this is what happens should it ever let one through.
+        let judge = judge(&[
+            "permit (principal, action, resource);",
+            "forbid (principal, action, resource) when { principal.nationality == \"IE\" };",
+        ]);
+        let answer = judge.answer(&first_cell(), Action::ReadRecord);
+        assert_eq!((answer.permits.as_slice(), answer.fails.as_slice()), ([0].as_slice(), [1].as_slice()));
+        assert!(!answer.is_permit() && !judge.line(&first_cell()).get(0));
+        assert!(judge.failures()[0].1.contains("nationality"), "{:?}", judge.failures());
+    }
+
+    #[test]
+    fn values_that_a_policy_cannot_tell_apart_are_evaluated_once() {
+        let judge =
+            judge(&["permit (principal, action == Action::\"write\", resource) when { principal.zone == \"here\" };"]);
+        for zone in 0..3 {
+            for purpose in 0..3 {
+                let mut cell = first_cell();
+                cell.set(Attribute::Zone, zone);
+                cell.set(Attribute::DataPurpose, purpose);
+                cell.set(Attribute::AskedPurpose, purpose);
+                for action in Action::ALL {
+                    let permitted = judge.answer(&cell, action).is_permit();
+                    assert_eq!(permitted, zone == 0 && action == Action::Write);
+                }
+            }
+        }
+        let asked = judge.policies[0].outcomes.iter().filter(|outcome| outcome.get().is_some()).count();
+        assert_eq!(asked, 2, "here, and not here");
+    }
+
+    #[test]
+    fn groups_are_told_apart_only_by_the_words_a_policy_names() {
+        let judge = judge(&[
+            "permit (principal, action, resource) when { principal.groups.containsAny([\"g\", \"h\"]) };",
+            "forbid (principal, action, resource) when { principal.groups.containsAll([\"g\", \"h\"]) };",
+        ]);
+        let mut cell = first_cell();
+        assert!(!judge.answer(&cell, Action::Export).is_permit());
+        cell.set(Attribute::Groups, 1);
+        assert!(judge.answer(&cell, Action::Export).is_permit());
+    }
 }

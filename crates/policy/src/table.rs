@@ -9,13 +9,14 @@ use crate::{
     reads::Attribute,
     rights::Action,
 };
+use serde::Serialize;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
 };
 
 /// One row: what a zone may do for a purpose under the least conditions.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Row {
     /// The purpose, with its basis.
     pub purpose: String,

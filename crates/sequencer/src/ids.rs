@@ -507,6 +507,34 @@ fn end_page(buffer: &mut Vec<u8>) {
     buffer.extend_from_slice(&end);
 }
 
+/// Writes files of ids as a log of so many events has them after all merges, evenly spread and made up.
+///
+/// # Errors
+///
+/// Whatever the file system says.
+pub(crate) fn write_made_up(files: Arc<dyn Files>, folder: &Path, entries: u64) -> io::Result<()> {
+    let shared = Shared { files, folder: folder.to_owned(), older: Mutex::default(), version: AtomicU64::new(0) };
+    let mut from = 0;
+    let mut size = IN_MEMORY as u64;
+    while size * FAN_IN as u64 <= entries {
+        size *= FAN_IN as u64;
+    }
+    while from < entries {
+        while size > entries - from && size > IN_MEMORY as u64 {
+            size /= FAN_IN as u64;
+        }
+        let count = size.min(entries - from);
+        let step = u128::MAX / u128::from(count);
+        // Between the places of neighbours, so that files have different ids.
+        let offset = step / 7 * u128::from(from / IN_MEMORY as u64 % 5 + 1);
+        shared.write(from, from + count, 0, count, |sink| {
+            (0..count).try_for_each(|at| sink((step * u128::from(at) + offset, from + at)))
+        })?;
+        from += count;
+    }
+    Ok(())
+}
+
 fn record(buffer: &[u8], at: usize) -> (u128, u64) {
     let (key, index) = buffer[at * RECORD_BYTES..(at + 1) * RECORD_BYTES].split_at(16);
     (u128::from_be_bytes(key.try_into().expect("16 bytes")), u64::from_be_bytes(index.try_into().expect("eight bytes")))

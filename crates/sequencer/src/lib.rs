@@ -59,3 +59,18 @@ pub use wal::WalError;
 pub fn publish_source(files: std::sync::Arc<dyn files::Files>, home: &Home) -> FolderSource {
     FolderSource::new(files, home.public())
 }
+
+/// For the benchmark of memory: what a log of very many events has, without appending them.
+#[doc(hidden)]
+pub mod measuring {
+    use std::{io, path::Path, sync::Arc};
+
+    /// Fills the folder `ids` of a log, which must be empty, with ids that are made up.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the file system says.
+    pub fn write_ids(ids: &Path, entries: u64) -> io::Result<()> {
+        crate::ids::write_made_up(Arc::new(crate::files::SystemFiles), ids, entries)
+    }
+}

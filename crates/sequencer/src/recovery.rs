@@ -160,7 +160,7 @@ pub(crate) fn open(home: &Home, options: Options) -> Result<Opened, OpenError> {
         read.map_err(OpenError::Files)?;
     }
 
-    let witnesses = Witnesses::new(policy.witnesses(), published.1.as_ref(), options.witness_timeout);
+    let witnesses = Witnesses::new(key.verifier(), policy.witnesses(), published.1.as_ref(), options.witness_timeout);
     let remote = match &options.copy_to {
         None => None,
         Some((store, prefix)) => {
@@ -186,6 +186,7 @@ pub(crate) fn open(home: &Home, options: Options) -> Result<Opened, OpenError> {
         shared.hand_on(written);
     }
     frontier.root();
+    let shelf = Shelf::new(files, home.public(), home.staging());
     let publisher = Publisher {
         shared: shared.clone(),
         home: home.clone(),
@@ -201,6 +202,7 @@ pub(crate) fn open(home: &Home, options: Options) -> Result<Opened, OpenError> {
         asked: witnesses.is_empty(),
         witnesses,
         remote,
+        shelf,
     };
     let (chores, chores_to_do) = mpsc::sync_channel(4);
     let placing = Placing { stream: settings.stream, next, rows, ids, recent, source };
@@ -290,7 +292,7 @@ fn rebuild(home: &Home, options: &Options, source: &FolderSource, head: &Checkpo
                 });
             }
             Err(ReadError::Missing(_)) if right => {
-                let mut shelf = Shelf::new(&*options.files, home.public(), home.staging());
+                let mut shelf = Shelf::new(options.files.clone(), home.public(), home.staging());
                 let new = [(Resource::Tile(*id).to_string(), tile_bytes(below))];
                 shelf.put(&new).map_err(|(path, error)| failed(&path, "written")(error))?;
             }

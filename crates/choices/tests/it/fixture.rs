@@ -1,6 +1,9 @@
 //! A database with governed tables, and the choices of its people.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::{
+    fmt::Write as _,
+    time::{Duration, Instant, SystemTime},
+};
 use tokio_postgres::{Client, NoTls};
 use vigie_choices::{Choices, Evidence, Mismatch, Report, Subject};
 use vigie_policy::map::{DataMap, SubjectType};
@@ -30,11 +33,14 @@ pub fn map(name: &str, subject_type: &str) -> String {
         (2, "fraud-prevention", "legitimate-interest"),
         (3, "research", "legitimate-interest"),
     ] {
-        text +=
-            &format!("[[purpose]]\nname = \"{purpose}\"\nterm = \"dpv:Purpose\"\nbit = {bit}\nbasis = \"{basis}\"\n");
+        let _ = writeln!(
+            text,
+            "[[purpose]]\nname = \"{purpose}\"\nterm = \"dpv:Purpose\"\nbit = {bit}\nbasis = \"{basis}\""
+        );
     }
     for (table, subject, fanout) in [("users", "id", "immediate"), ("events", "subject", "deferred")] {
-        text += &format!(
+        let _ = write!(
+            text,
             "[[table]]\nname = \"public.{table}\"\nowner = \"accounts\"\nsubject = \"{subject}\"\nmask = \"pmask\"\n\
              residency = \"EU\"\nretention = \"P3Y\"\nfanout = \"{fanout}\"\n\
              [[table.column]]\nname = \"{subject}\"\nclass = \"pseudonymous\"\n"

@@ -51,7 +51,7 @@ async fn masks_are_what_a_model_says_after_random_histories() {
         let mut fixture = Fixture::ready(&format!("model-{seed}")).await;
         let (choices, mut model, mut dice) = (fixture.choices, Model::default(), Dice(seed * 0x9e37_79b9));
         for step in 0..250 {
-            let id = dice.roll(20) as i64 + 1;
+            let id = dice.roll(20).cast_signed() + 1;
             match dice.roll(12) {
                 0..=4 => {
                     let purpose = dice.roll(3) as usize + 1;

@@ -39,7 +39,7 @@ async fn many_writers_and_a_follower_agree_at_every_number() {
         let client = connect(&fixture.database).await;
         writers.push(tokio::spawn(async move {
             for round in 0..20_u64 {
-                let subject = person(writer * 5 + (round % 5) as i64 + 1);
+                let subject = person(writer * 5 + (round % 5).cast_signed() + 1);
                 let state = if round % 3 == 0 { State::Given } else { State::Refused };
                 choices.record(&client, &subject, "research", state, &at(round)).await.unwrap();
             }

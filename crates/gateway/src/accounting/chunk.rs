@@ -111,6 +111,8 @@ impl Builder {
 
     /// Logs the rows noted since the last chunk, none among them; they may leave once this returns.
     ///
+    /// Given up in between, the access may be logged or not; its rows never left.
+    ///
     /// # Errors
     ///
     /// [`NotLogged`]; then none of these rows may leave, and the builder must not be used again.

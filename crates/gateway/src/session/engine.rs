@@ -695,6 +695,8 @@ impl Engine {
             self.to_server.extend_from_slice(bytes);
         }
         let mut output = prepared.output.clone();
+        // What COPY writes is made of text, whatever format was asked for.
+        let formats = if output.copy.is_some() { Arc::from([]) } else { formats };
         if let Some(cells) = &output.cells {
             let values = message.parameters.into_iter().map(|value| value.map(<[u8]>::to_vec)).collect();
             output.cells = Some(cells.bound(values));

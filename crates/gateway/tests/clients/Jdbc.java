@@ -69,7 +69,7 @@ public final class Jdbc {
         } catch (Exception error) {
             System.out.println("{\"step\":" + json(name) + ",\"sqlstate\":" + json(error.toString()) + "}");
         }
-        if (!connection.getAutoCommit()) {
+        if (!connection.isClosed() && !connection.getAutoCommit()) {
             connection.rollback();
             connection.setAutoCommit(true);
         }

@@ -5,4 +5,5 @@ mod clients;
 mod operator;
 mod reading;
 mod stage;
+mod through;
 mod wire;

@@ -1,6 +1,8 @@
 //! Tests of the room as a whole: a log in memory, read, proved, witnessed, sampled; and oracles nobody here wrote.
 
+mod mutated;
 mod oracles;
+mod published;
 mod reading;
 mod samples;
 mod signed;

@@ -283,6 +283,22 @@ fn a_receipt_from_another_head_shows_nothing() {
     assert!(outcome.shown.iter().all(|(_, seen)| *seen == Err(Failure::AnotherHead { found: 61, expected: 60 })));
 }
 
+/// One of each thing that is written down: a demand, receipts with what they show, an answer, a checkpoint, an entry.
+pub(super) fn written() -> Vec<Vec<u8>> {
+    let operator = Operator::new(0..3, EVENTS);
+    let demand = operator.demand();
+    let receipts: Vec<_> = [1, 5].into_iter().filter_map(|row| operator.item(row)).collect();
+    let mut answer = Answer::to(&demand);
+    answer.items.insert(5, receipts[1].to_bytes());
+    let mut all = vec![demand.to_string().into_bytes(), answer.to_bytes(), operator.log.files["checkpoint"].clone()];
+    for receipt in receipts {
+        all.push(receipt.to_bytes());
+        all.extend(receipt.extra);
+    }
+    all.push(operator.log.head().to_string().into_bytes());
+    all
+}
+
 #[test]
 fn answers_are_read_as_written() {
     let operator = Operator::new([], EVENTS + 1);

@@ -3,6 +3,7 @@
 
 mod checks;
 mod files;
+mod live;
 mod meaning;
 mod pages;
 mod sample;

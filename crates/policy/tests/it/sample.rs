@@ -24,14 +24,14 @@ CREATE TABLE public.messages (id bigint PRIMARY KEY, sender bigint NOT NULL, rec
   sent_at timestamptz DEFAULT '2026-01-01', pmask bigint NOT NULL);
 CREATE TABLE public.payments (id bigint PRIMARY KEY, subject bigint NOT NULL, iban text, amount_minor bigint,
   currency text, paid_at timestamptz DEFAULT '2026-01-01', pmask bigint NOT NULL);
-CREATE TABLE public.countries (code text PRIMARY KEY, name text);
+CREATE TABLE public.countries (code text PRIMARY KEY, name text, eu boolean);
 INSERT INTO public.users SELECT i, 'u' || i || '@example.org', '+4790000' || i, 'User ' || i, 'NO', 1980 + i % 30,
   '192.0.2.1'::inet + i, timestamptz '2026-01-01', i % 64 FROM generate_series(1, 200) i;
 INSERT INTO public.videos SELECT i, 1 + i % 200, 'Film ' || i, 'public', i, timestamptz '2026-01-01', (i * 7) % 64 FROM generate_series(1, 200) i;
 INSERT INTO public.events SELECT i, 1 + i % 200, 'like', i, 'phone ' || i, timestamptz '2026-01-01', (i * 5) % 64 FROM generate_series(1, 200) i;
 INSERT INTO public.messages SELECT i, 1 + i % 200, i, 'Hello ' || i, timestamptz '2026-01-01', (i * 3) % 64 FROM generate_series(1, 200) i;
 INSERT INTO public.payments SELECT i, 1 + i % 200, 'NO93' || i, i, 'NOK', timestamptz '2026-01-01', (i * 11) % 64 FROM generate_series(1, 200) i;
-INSERT INTO public.countries VALUES ('NO', 'Norway'), ('IE', 'Ireland');
+INSERT INTO public.countries VALUES ('NO', 'Norway', false), ('IE', 'Ireland', true);
 ";
 
 /// What came of a session's SQL.

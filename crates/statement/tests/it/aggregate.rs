@@ -68,7 +68,7 @@ fn questions_of_statistics_are_taken_apart_and_rebuilt() {
     );
     check(
         "SELECT age / 10 * 10, count(*) FROM users GROUP BY age / 10 * 10",
-        "SELECT ((age / 10) * 10), count(*) FROM users GROUP BY ((age / 10) * 10)",
+        "SELECT (age / 10 * 10), count(*) FROM users GROUP BY (age / 10 * 10)",
     );
 }
 

@@ -121,12 +121,13 @@ fn the_generator_makes_statements_that_can_be_read() {
 
     let mut runner = TestRunner::deterministic();
     let (mut n_read, mut n_appended, mut n_left_out) = (0, 0, 0);
-    for _ in 0..200 {
-        let sql = query_of_users().new_tree(&mut runner).unwrap().current().print(&[(5, "x".to_owned())]);
+    let queries = query_of_users();
+    for _ in 0..100 {
+        let sql = queries.new_tree(&mut runner).unwrap().current().print(&[(5, "x".to_owned())]);
         let Ok(reading) = read(&sql) else { continue };
         n_read += 1;
         n_appended += usize::from(only_read(&reading).with_columns_appended(&sql, &[(0, "id")]).is_some());
         n_left_out += skeleton(&sql).unwrap().literals.len();
     }
-    assert!(n_read > 100 && n_appended > 50 && n_left_out > 200, "{n_read} {n_appended} {n_left_out}");
+    assert!(n_read > 50 && n_appended > 25 && n_left_out > 100, "{n_read} {n_appended} {n_left_out}");
 }

@@ -34,7 +34,7 @@ fn check(vault: &Vault, events: &[Vec<u64>], erased: &BTreeSet<u64>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(16))]
+    #![proptest_config(ProptestConfig::with_cases(8))]
 
     #[test]
     fn after_an_erasure_every_other_proof_verifies_and_none_of_the_erased_can_be_made(

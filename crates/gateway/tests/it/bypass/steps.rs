@@ -76,13 +76,13 @@ pub(super) fn on_its_own(protocol: &str, endpoint: &Endpoint) -> Outcome {
         "huge-length" => raw(&[&0x7fff_ffffu32.to_be_bytes()[..], &VERSION_3.to_be_bytes(), &first[8..]].concat()),
         "negative-length" => raw(&[&0xffff_ffffu32.to_be_bytes()[..], &VERSION_3.to_be_bytes(), &first[8..]].concat()),
         // A man in the middle would put the first message of his own before the client's.
-        "bytes-before-tls" => encrypted(&first).and_then(|mut wire| {
+        "bytes-before-tls" => encrypted(&first).map(|mut wire| {
             let done = wire.authenticate(endpoint, Scram::Bound);
-            Ok((wire, done.is_ok()))
+            (wire, done.is_ok())
         }),
-        "without-tls" => Wire::plain(endpoint).and_then(|mut wire| {
+        "without-tls" => Wire::plain(endpoint).map(|mut wire| {
             let done = wire.write(&first).and_then(|()| wire.authenticate(endpoint, Scram::SayingNoneWasOffered));
-            Ok((wire, done.is_ok()))
+            (wire, done.is_ok())
         }),
         // A secret of 32 bits can be guessed; from protocol 3.2 on it may be longer.
         "long-secret-in-protocol-3-2" => {
