@@ -48,14 +48,14 @@ impl Admin {
         Self { address, token: None, _end: end }
     }
 
-    fn ask(&self, path: &str, host: Option<&str>) -> (u16, String) {
+    fn ask(&self, path: &str, header: Option<(&str, &str)>) -> (u16, String) {
         let agent = ureq::Agent::config_builder().http_status_as_error(false).build().new_agent();
         let mut request = agent.get(format!("http://{}{path}", self.address));
         if let Some(token) = &self.token {
             request = request.header("Authorization", format!("Bearer {token}"));
         }
-        if let Some(host) = host {
-            request = request.header("Host", host);
+        if let Some((name, value)) = header {
+            request = request.header(name, value);
         }
         let mut answer = request.call().expect("it answers");
         (answer.status().as_u16(), answer.body_mut().read_to_string().expect("it is text"))
@@ -142,8 +142,11 @@ fn what_names_people_is_for_this_machine_or_for_who_has_the_token() {
     let stage = Stage::new();
     let open = Admin::of(&stage, None);
     // As a page in a browser on this machine would ask, by a name that leads here.
-    assert_eq!(open.ask("/access-report/2", Some("evil.example")).0, 403);
-    assert_eq!(open.ask("/healthz", Some("evil.example")).0, 200);
+    assert_eq!(open.ask("/access-report/2", None).0, 200);
+    for header in [("Host", "evil.example"), ("Origin", "http://evil.example")] {
+        assert_eq!(open.ask("/access-report/2", Some(header)).0, 403, "{header:?}");
+        assert_eq!(open.ask("/healthz", Some(header)).0, 200, "{header:?}");
+    }
     let mut guarded = Admin::of(&stage, Some("a token\n"));
     for path in ["/access-report/2", "/explain/0"] {
         assert_eq!(guarded.ask(path, None).0, 401, "{path}");
