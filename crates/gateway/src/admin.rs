@@ -29,7 +29,12 @@ use axum::{
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::{future::Future, io, net::SocketAddr, sync::Arc};
+use std::{
+    future::Future,
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 use tokio::net::TcpListener;
 use vigie_ledger::{
     Hash,
@@ -85,10 +90,13 @@ impl Face {
             };
         }
         let by_address = text(header::HOST).is_some_and(|host| {
-            host.parse::<SocketAddr>().is_ok_and(|host| host.ip().is_loopback())
+            let address = host.parse::<SocketAddr>().map(|host| host.ip()).or_else(|_| host.parse());
+            address.is_ok_and(|address: IpAddr| address.is_loopback())
                 || host.strip_prefix("localhost").is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
         });
-        if peer.ip().is_loopback() && by_address {
+        // A page sends its origin with what it posts, also to an address of this machine.
+        let by_page = headers.contains_key(header::ORIGIN);
+        if peer.ip().is_loopback() && by_address && !by_page {
             return Ok(());
         }
         let why = "this is for programs on the gateway's machine, or for who shows the token that `admin_token` names";

@@ -145,24 +145,21 @@ impl Control {
     pub async fn follow(&self, stops: &StopSet) {
         let mut whole = true;
         loop {
-            match self.step(stops, whole).await {
-                Ok(more) => {
-                    whole = false;
-                    if !more && let Ok(connected) = self.connected() {
-                        // Whichever comes first; a notification that was missed costs half a second.
-                        let _ = tokio::time::timeout(ASK_EVERY, connected.notified.notified()).await;
-                    }
+            if let Ok(more) = self.step(stops, whole).await {
+                whole = false;
+                if !more && let Ok(connected) = self.connected() {
+                    // Whichever comes first; a notification that was missed costs half a second.
+                    let _ = tokio::time::timeout(ASK_EVERY, connected.notified.notified()).await;
                 }
-                Err(_) => {
-                    // Nobody is told here: the set grows old, and sessions say why nothing leaves.
-                    tokio::time::sleep(AGAIN_AFTER).await;
-                    if self.connected().is_err()
-                        && let Ok(connected) = self.dial().await
-                    {
-                        *self.now.write().expect("nobody panics with it in hand") = Some(connected);
-                        whole = true;
-                    }
-                }
+                continue;
+            }
+            // Nobody is told here: the set grows old, and sessions say why nothing leaves.
+            tokio::time::sleep(AGAIN_AFTER).await;
+            if self.connected().is_err()
+                && let Ok(connected) = self.dial().await
+            {
+                *self.now.write().expect("nobody panics with it in hand") = Some(connected);
+                whole = true;
             }
         }
     }

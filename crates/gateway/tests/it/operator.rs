@@ -4,7 +4,11 @@ use crate::stage::{PASSWORD, Stage, reported, runtime};
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use serde_json::{Value, json};
-use std::{fs, net::SocketAddr, time::Duration};
+use std::{
+    fs,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 use tokio::{net::TcpListener, sync::oneshot};
 use tokio_postgres::{Client, error::SqlState};
 use vigie_choices::Choices;
@@ -44,17 +48,29 @@ impl Admin {
         Self { address, token: None, _end: end }
     }
 
-    fn ask(&self, path: &str, host: Option<&str>) -> (u16, String) {
+    fn ask(&self, path: &str, header: Option<(&str, &str)>) -> (u16, String) {
         let agent = ureq::Agent::config_builder().http_status_as_error(false).build().new_agent();
         let mut request = agent.get(format!("http://{}{path}", self.address));
         if let Some(token) = &self.token {
             request = request.header("Authorization", format!("Bearer {token}"));
         }
-        if let Some(host) = host {
-            request = request.header("Host", host);
+        if let Some((name, value)) = header {
+            request = request.header(name, value);
         }
         let mut answer = request.call().expect("it answers");
         (answer.status().as_u16(), answer.body_mut().read_to_string().expect("it is text"))
+    }
+
+    /// Asks for its health until it is so.
+    fn health_until(&self, expected: u16) -> String {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            let (status, health) = self.ask("/healthz", None);
+            if status == expected {
+                return health;
+            }
+            assert!(Instant::now() < deadline, "{status}: {health}");
+        }
     }
 
     fn document(&self, path: &str) -> Value {
@@ -105,9 +121,15 @@ fn an_operator_sees_health_counts_and_decisions_and_only_decisions_name_people()
     assert_eq!(unknown.0, 404);
     assert_eq!(admin.ask("/explain/nonsense", None).0, 400);
 
-    stage.gateway.account.vault().close().expect("it ends");
-    let (status, health) = admin.ask("/healthz", None);
-    assert_eq!((status, health.contains("the vault has stopped")), (503, true), "{health}");
+    let control = stage.gateway.config().server.control_role.clone();
+    stage.raw(&format!(
+        "ALTER ROLE \"{control}\" NOLOGIN; \
+         SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{control}'"
+    ));
+    let health = admin.health_until(503);
+    assert!(health.contains("the connection to the database is down"), "{health}");
+    stage.raw(&format!("ALTER ROLE \"{control}\" LOGIN"));
+    admin.health_until(200);
     let (_, metrics) = admin.ask("/metrics", None);
     let planted = [SHOWN.marker, SHOWN.email, STAFF, "service-provision", "jeanne", "users", &stage.database];
     for word in planted {
@@ -120,8 +142,11 @@ fn what_names_people_is_for_this_machine_or_for_who_has_the_token() {
     let stage = Stage::new();
     let open = Admin::of(&stage, None);
     // As a page in a browser on this machine would ask, by a name that leads here.
-    assert_eq!(open.ask("/access-report/2", Some("evil.example")).0, 403);
-    assert_eq!(open.ask("/healthz", Some("evil.example")).0, 200);
+    assert_eq!(open.ask("/access-report/2", None).0, 200);
+    for header in [("Host", "evil.example"), ("Origin", "http://evil.example")] {
+        assert_eq!(open.ask("/access-report/2", Some(header)).0, 403, "{header:?}");
+        assert_eq!(open.ask("/healthz", Some(header)).0, 200, "{header:?}");
+    }
     let mut guarded = Admin::of(&stage, Some("a token\n"));
     for path in ["/access-report/2", "/explain/0"] {
         assert_eq!(guarded.ask(path, None).0, 401, "{path}");
@@ -145,24 +170,22 @@ fn breaking_the_glass_is_said_at_once_and_counted_until_it_is_reviewed() {
         .to_owned();
     let approve = |who: &str| stage.raw(&format!("SELECT vigie.approve_ticket({ticket}, '{who}')"));
     approve("one@pixelle.example");
-    let connect = || {
-        let (database, port) = (&stage.database, stage.port);
-        crate::stage::connect(&format!(
-            "host=127.0.0.1 port={port} dbname={database} user='{STAFF}' password='{PASSWORD}' \
-             options='-c vigie.purpose=service-provision -c vigie.ticket={ticket} -c vigie.reason=takeover'"
-        ))
-    };
+    let (database, port) = (&stage.database, stage.port);
+    let address = format!(
+        "host=127.0.0.1 port={port} dbname={database} user='{STAFF}' password='{PASSWORD}' \
+         options='-c vigie.purpose=service-provision -c vigie.ticket={ticket} -c vigie.reason=takeover'"
+    );
     let sql = format!("SELECT id, email FROM users WHERE id = {}", SHOWN.id);
     let said =
         format!("break-glass: `{STAFF}` reads for `service-provision` by ticket {ticket}, to be reviewed within 24 h");
     runtime().block_on(async {
-        let client = connect().await;
+        let client = crate::stage::connect(&address).await;
         denied(&client, &sql).await;
     });
     assert_eq!(stage.gateway.metrics.break_glass.value(), 0, "it needs a second approver");
     approve("two@pixelle.example");
     let email = runtime().block_on(async {
-        let client = connect().await;
+        let client = crate::stage::connect(&address).await;
         assert!(reported(&said), "before anything is asked");
         let rows = client.query(&sql, &[]).await.unwrap_or_else(|error| panic!("{error:?}"));
         rows[0].get::<_, String>(1)

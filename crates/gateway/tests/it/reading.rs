@@ -27,11 +27,13 @@ fn denial(error: &Error) -> (String, String, String) {
 #[test]
 fn figures_are_of_those_who_agreed_and_of_many() {
     let stage = Stage::new();
-    let agreed = "SELECT vigie.record(id, 'analytics', '', 'given', now(), 'banner', 'notice-1', NULL, 'en') FROM users";
+    let agreed =
+        "SELECT vigie.record(id, 'analytics', '', 'given', now(), 'banner', 'notice-1', NULL, 'en') FROM users";
     stage.raw(&format!("SELECT count(*) FROM ({agreed} WHERE id % 3 = 0) AS done"));
     runtime().block_on(async {
         let client = stage.connect("jeanne@pixelle.example", Some("analytics")).await;
-        let through = simple(&client, "SELECT country, count(*) AS n FROM users GROUP BY country ORDER BY n DESC").await;
+        let through =
+            simple(&client, "SELECT country, count(*) AS n FROM users GROUP BY country ORDER BY n DESC").await;
         let truth = stage.raw("SELECT country || ' ' || count(*) FROM users WHERE id % 3 = 0 GROUP BY country");
         let mut shown = 0;
         for row in &through {
@@ -79,7 +81,8 @@ fn what_a_purpose_may_not_see_is_denied_with_a_way_out() {
         let client = stage.connect("jeanne@pixelle.example", Some("service-provision")).await;
         let error = client.query("SELECT email FROM users WHERE id = $1", &[&7_i64]).await.expect_err("restricted");
         assert_eq!(error.code(), Some(&SqlState::UNDEFINED_COLUMN), "{error:?}");
-        let (code, message, _) = denial(&client.simple_query("SELECT iban FROM payments").await.expect_err("restricted"));
+        let (code, message, _) =
+            denial(&client.simple_query("SELECT iban FROM payments").await.expect_err("restricted"));
         assert!(["42501", "42703"].contains(&code.as_str()), "{code} {message}");
         let abroad = stage.connect("wei@pixelle.example", Some("service-provision")).await;
         let (code, message, _) = denial(&abroad.simple_query("SELECT * FROM users").await.expect_err("abroad"));
@@ -96,11 +99,15 @@ fn a_person_who_refuses_is_gone_from_an_open_cursor() {
     runtime().block_on(async {
         let mut client = stage.connect("aoife@pixelle.example", Some("fraud-prevention")).await;
         let transaction = client.transaction().await.expect("a transaction");
-        transaction.batch_execute("DECLARE c CURSOR FOR SELECT id, country FROM users WHERE id <= 30 ORDER BY id").await.expect("declared");
+        transaction
+            .batch_execute("DECLARE c CURSOR FOR SELECT id, country FROM users WHERE id <= 30 ORDER BY id")
+            .await
+            .expect("declared");
         let first = transaction.query("FETCH 10 FROM c", &[]).await.expect("rows");
         assert_eq!(first.iter().map(|row| row.get::<_, i64>(0)).collect::<Vec<_>>(), (1..=10).collect::<Vec<_>>());
         let before = stage.gateway.stops.seq();
-        stage.raw("SELECT vigie.record(17, 'fraud-prevention', '', 'refused', now(), 'letter', 'notice-1', NULL, 'en')");
+        stage
+            .raw("SELECT vigie.record(17, 'fraud-prevention', '', 'refused', now(), 'letter', 'notice-1', NULL, 'en')");
         while stage.gateway.stops.seq() == before {
             tokio::task::yield_now().await;
         }

@@ -6,6 +6,7 @@
 mod bundles;
 mod command_line;
 mod fixtures;
+mod gateway;
 mod hostile;
 mod ledger;
 mod repeats;
@@ -43,6 +44,7 @@ fn main() {
     trials.extend(repeats::trials(&world));
     trials.extend(hostile::trials(&world));
     trials.extend(ledger::trials(&world));
+    trials.extend(gateway::trials(&world));
     let conclusion = libtest_mimic::run(&arguments, trials);
     drop(world);
     conclusion.exit();
