@@ -3,7 +3,9 @@
 //! Out of scope: what protects an answer (`aggregate`).
 
 use crate::{
-    aggregate::{CellKeys, ColumnUse, Figures, NoiseTable, Number, PerPerson, Plan, Query, Rules, RulesError, Subject, Table},
+    aggregate::{
+        CellKeys, ColumnUse, Figures, NoiseTable, Number, PerPerson, Plan, Query, Rules, RulesError, Subject, Table,
+    },
     config,
     session::engine::{Forward, Output, Refusal, Said},
     shape::Expected,
@@ -34,9 +36,9 @@ pub fn rules(
 ) -> Result<Option<Rules>, RulesError> {
     let mut tables = BTreeMap::new();
     for table in &compiled.map.tables {
-        let Some(found) = known.iter().find(|it| {
-            it.name.schema.as_str() == role.name.as_str() && it.name.name == table.name.name
-        }) else {
+        let Some(found) =
+            known.iter().find(|it| it.name.schema.as_str() == role.name.as_str() && it.name.name == table.name.name)
+        else {
             continue;
         };
         let subject = table.subject();
@@ -109,7 +111,9 @@ pub fn plan(
     let asked = match asked {
         Ok(asked) => asked,
         Err(NotAggregate::Unreadable(error)) => return refuse("42601", error.to_string(), error.help().to_owned()),
-        Err(NotAggregate::Refused { what, help }) => return refuse("42501", format!("denied: figures only, and {what}"), help),
+        Err(NotAggregate::Refused { what, help }) => {
+            return refuse("42501", format!("denied: figures only, and {what}"), help);
+        }
     };
     let table = |relation: &vigie_statement::Relation| {
         view.find(relation.schema.as_deref(), &relation.name).map(|(_, origin)| origin.table.to_string())

@@ -121,7 +121,10 @@ impl Shape {
                 for field in attested.fields().filter(|field| field.table >= FIRST_OF_OURS) {
                     let known = origins.get(&field.table).filter(|origin| origin.subject != Some(field.column));
                     if known.is_none() {
-                        return Err(Mismatch(format!("column {} of relation {} names people", field.column, field.table)));
+                        return Err(Mismatch(format!(
+                            "column {} of relation {} names people",
+                            field.column, field.table
+                        )));
                     }
                 }
                 Ok(Self { visible: total, total, names, ..Self::default() })

@@ -82,7 +82,12 @@ impl engine::Cells for Figures {
     }
 
     fn bound(&self, parameters: Vec<Option<Vec<u8>>>) -> Arc<dyn engine::Cells> {
-        Arc::new(Self { plan: Arc::clone(&self.plan), keys: self.keys.clone(), parameters, served: self.served.clone() })
+        Arc::new(Self {
+            plan: Arc::clone(&self.plan),
+            keys: self.keys.clone(),
+            parameters,
+            served: self.served.clone(),
+        })
     }
 
     fn write(&self, rows: &[CellRow], formats: &[i16], out: &mut BytesMut) -> Result<u64, String> {

@@ -113,7 +113,9 @@ async fn say(raw: &mut Raw, flight: &[Said]) -> Came {
         }
         n_ready += usize::from(matches!(said, Said::Query(_) | Said::Sync));
     }
-    tokio::time::timeout(Duration::from_secs(60), raw.ready(n_ready)).await.unwrap_or_else(|_| panic!("no answer: {flight:?}"))
+    tokio::time::timeout(Duration::from_secs(60), raw.ready(n_ready))
+        .await
+        .unwrap_or_else(|_| panic!("no answer: {flight:?}"))
 }
 
 #[test]
@@ -153,7 +155,10 @@ fn whatever_is_said_is_answered_as_the_server_would_and_accounted_for() {
                     n_ended += 1;
                     break;
                 }
-                assert_eq!(accounted, of_people as u64, "rows of people came otherwise than they are accounted for: {of}");
+                assert_eq!(
+                    accounted, of_people as u64,
+                    "rows of people came otherwise than they are accounted for: {of}"
+                );
                 if alike {
                     let model = say(&mut direct, &flight).await;
                     // A FETCH or EXECUTE of a name that means nothing, or something else than before, is denied as soon as it
@@ -170,6 +175,8 @@ fn whatever_is_said_is_answered_as_the_server_would_and_accounted_for() {
             }
         }
     });
-    eprintln!("{n_cases} conversations, {n_alike} flights answered alike, {n_rows} rows of people, {n_ended} sessions ended");
+    eprintln!(
+        "{n_cases} conversations, {n_alike} flights answered alike, {n_rows} rows of people, {n_ended} sessions ended"
+    );
     assert!(n_alike > 0 && n_rows > 0);
 }

@@ -19,7 +19,8 @@ fn a_reader_sees_exactly_the_rows_and_columns_of_a_purpose() {
     let stage = Stage::new();
     runtime().block_on(async {
         let client = stage.connect("jeanne@pixelle.example", Some("analytics")).await;
-        let through = simple(&client, "SELECT country, count(*) AS n FROM users GROUP BY country ORDER BY country").await;
+        let through =
+            simple(&client, "SELECT country, count(*) AS n FROM users GROUP BY country ORDER BY country").await;
         eprintln!("{through:?}");
     });
 }

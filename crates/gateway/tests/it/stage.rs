@@ -9,12 +9,7 @@ use std::{
     time::Duration,
 };
 use tempfile::TempDir;
-use tokio::{
-    net::TcpListener,
-    runtime::Runtime,
-    sync::oneshot,
-    task::JoinHandle,
-};
+use tokio::{net::TcpListener, runtime::Runtime, sync::oneshot, task::JoinHandle};
 use tokio_postgres::{Client, NoTls};
 use vigie_choices::Choices;
 use vigie_gateway::{
@@ -189,10 +184,8 @@ impl Stage {
     pub async fn connect(&self, who: &str, purpose: Option<&str>) -> Client {
         let options = purpose.map_or_else(String::new, |purpose| format!(" options='-c vigie.purpose={purpose}'"));
         let (database, port) = (&self.database, self.port);
-        connect(&format!(
-            "host=127.0.0.1 port={port} dbname={database} user='{who}' password='{PASSWORD}'{options}"
-        ))
-        .await
+        connect(&format!("host=127.0.0.1 port={port} dbname={database} user='{who}' password='{PASSWORD}'{options}"))
+            .await
     }
 
     /// Runs SQL as the superuser, around the gateway.
@@ -202,7 +195,9 @@ impl Stage {
 
     /// Draws masks anew, whatever people chose: two in three rows are for each purpose, others in each table.
     pub fn scatter_masks(&self) {
-        for (table, key) in [("users", "id"), ("videos", "id"), ("events", "id"), ("messages", "id"), ("payments", "id")] {
+        for (table, key) in
+            [("users", "id"), ("videos", "id"), ("events", "id"), ("messages", "id"), ("payments", "id")]
+        {
             // Without the triggers that keep masks what people chose.
             self.raw(&format!(
                 "ALTER TABLE public.{table} DISABLE TRIGGER USER; UPDATE public.{table} SET pmask = (SELECT sum(1::bigint << bit) FROM generate_series(0, 5) AS bit \
@@ -236,9 +231,9 @@ impl Drop for Stage {
 
 /// Connects by a driver's words.
 pub async fn connect(address: &str) -> Client {
-    let (client, connection) = tokio_postgres::connect(address, NoTls).await.unwrap_or_else(|error| {
-        panic!("{}", vigie_gateway::in_full(&error))
-    });
+    let (client, connection) = tokio_postgres::connect(address, NoTls)
+        .await
+        .unwrap_or_else(|error| panic!("{}", vigie_gateway::in_full(&error)));
     tokio::spawn(connection);
     client
 }
