@@ -8,7 +8,9 @@
 
 use crate::{
     copy::CopyFormat,
-    session::engine::{AskedFor, CopyOut, Effect, Engine, Forward, MOST_RELATIONS, Naming, Output, Refusal, Said, SaidKind, Treatment},
+    session::engine::{
+        AskedFor, CopyOut, Effect, Engine, Forward, MOST_RELATIONS, Naming, Output, Refusal, Said, SaidKind, Treatment,
+    },
     shape::{Expected, Instance},
     view::View,
     wire::TransactionStatus,
@@ -241,10 +243,14 @@ impl About<'_> {
     fn dangerous(&self, names: &Names) -> Option<Treatment> {
         // `u.pg_sleep` calls a function, too, though it looks like a column.
         let called = names.functions.iter().map(|function| function.name.as_str());
-        let columns = names.columns.iter().filter(|parts| parts.len() > 1).filter_map(|parts| Some(parts.last()?.as_str()));
+        let columns =
+            names.columns.iter().filter(|parts| parts.len() > 1).filter_map(|parts| Some(parts.last()?.as_str()));
         let function = called.chain(columns).find(|name| is_dangerous(name))?;
         Some(self.refuse(
-            &format!("function `{}` can show rows, or change what others see, past any policy", function.escape_default()),
+            &format!(
+                "function `{}` can show rows, or change what others see, past any policy",
+                function.escape_default()
+            ),
             "write the statement without it",
         ))
     }
@@ -315,7 +321,12 @@ impl About<'_> {
             let is_known = name == "*" || known.columns.values().any(|column| column.name.as_str() == name);
             (!is_known && !relation.renames_columns).then(|| {
                 let message = format!("column {of}.{} does not exist", name.escape_default());
-                self.refusal("42703", message, "name a column that this purpose may use", vec!["unknown column".to_owned()])
+                self.refusal(
+                    "42703",
+                    message,
+                    "name a column that this purpose may use",
+                    vec!["unknown column".to_owned()],
+                )
             })
         })
     }

@@ -216,6 +216,8 @@ pub struct Prepared {
     /// What is named, if something is.
     named: Option<Output>,
     relies: Option<Relies>,
+    /// Prepared by `PREPARE`, so that the server did not describe it.
+    by_sql: bool,
     /// Set when the server has described it.
     shape: std::sync::OnceLock<Arc<Shape>>,
     refusal: Option<Box<Refusal>>,
@@ -663,11 +665,14 @@ impl Engine {
 
     /// Returns what a prepared statement of this name returns, and what to rely on if it is executed.
     ///
-    /// Nothing for one that changes the session: it can be executed by its own message only.
+    /// Nothing for one that may be no read or write: those are executed by their own message only. The server ends a
+    /// session in which `EXECUTE` runs a `ROLLBACK`.
     pub fn prepared(&self, name: &str) -> Option<(Output, Relies)> {
         let prepared = self.sent.prepared.get(name)?;
-        let is_plain =
-            prepared.effect == Effect::None && prepared.naming == Naming::None && prepared.relies.is_none();
+        let is_plain = (prepared.by_sql || prepared.output.said.is_some())
+            && prepared.effect == Effect::None
+            && prepared.naming == Naming::None
+            && prepared.relies.is_none();
         let relies = Relies { name: name.to_owned(), on: Meant::Prepared(prepared.clone()) };
         is_plain.then(|| (prepared.output.clone(), relies))
     }
@@ -705,6 +710,7 @@ impl Engine {
                     naming: Naming::None,
                     named: None,
                     relies: None,
+                    by_sql: true,
                     shape: std::sync::OnceLock::new(),
                     refusal: None,
                 };
@@ -718,14 +724,14 @@ impl Engine {
     fn make_prepared(forward: Forward) -> Prepared {
         // What DECLARE and PREPARE name is logged when it is fetched.
         let silent = matches!(forward.naming, Naming::Declare(_) | Naming::Prepare(_));
-        let (output, named) =
-            if silent { (Output::nobody(), Some(forward.output)) } else { (forward.output, None) };
+        let (output, named) = if silent { (Output::nobody(), Some(forward.output)) } else { (forward.output, None) };
         Prepared {
             output,
             effect: forward.effect,
             naming: forward.naming,
             named,
             relies: forward.relies,
+            by_sql: false,
             shape: std::sync::OnceLock::new(),
             refusal: None,
         }
@@ -781,8 +787,9 @@ impl Engine {
     /// Takes a `Parse`.
     pub fn parse(&mut self, message: &wire::Parse<'_>, treatment: Treatment) {
         let name = message.statement.to_owned();
-        let refused =
-            |refusal| (Prepared { refusal: Some(refusal), ..Self::make_prepared(Forward::plain("")) }, FAILS.to_owned());
+        let refused = |refusal| {
+            (Prepared { refusal: Some(refusal), ..Self::make_prepared(Forward::plain("")) }, FAILS.to_owned())
+        };
         let (prepared, sql) = match treatment {
             Treatment::Forward(mut forward) => {
                 let sql = std::mem::take(&mut forward.sql);
@@ -875,8 +882,14 @@ impl Engine {
         // COPY is written from text, whatever the client asked for.
         let formats = if output.copy.is_some() { Arc::from([]) } else { formats };
         let portal = Arc::new(Portal { prepared: prepared.clone(), output, formats });
-        let change = Change::Portal(message.portal.to_owned(), portal);
-        self.expect(Expect::Bind { change, statement: message.statement.to_owned(), prepared });
+        let change = Change::Portal(message.portal.to_owned(), portal.clone());
+        let is_described = !prepared.by_sql;
+        self.expect(Expect::Bind { change, statement: message.statement.to_owned(), prepared: prepared.clone() });
+        if !is_described {
+            wire::put_describe(Named::Portal(message.portal), &mut self.to_server);
+            let name = message.portal.to_owned();
+            self.expect(Expect::Describe { name, prepared, portal: Some(portal), own: true });
+        }
     }
 
     /// Takes a `Describe`. `bytes` is the whole message.
@@ -1222,7 +1235,8 @@ impl Engine {
                     Some((_, relations)) => *relations |= relation,
                     None => {
                         let room = seen.get_mut(n_seen);
-                        *room.ok_or_else(|| Fatal::Server("a row of too many people".to_owned()))? = (subject, relation);
+                        *room.ok_or_else(|| Fatal::Server("a row of too many people".to_owned()))? =
+                            (subject, relation);
                         n_seen += 1;
                     }
                 }

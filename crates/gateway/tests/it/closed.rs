@@ -125,7 +125,12 @@ fn a_wrong_key_cancels_nothing_and_the_right_one_does() {
         let wrong: Vec<u8> = key.iter().map(|byte| !byte).collect();
         cancel(process, &wrong).await;
         cancel(process + 1, &key).await;
-        assert_eq!(stage.raw(&format!("SELECT count(*) FROM pg_stat_activity WHERE query = '{long}' AND state = 'active'")).trim(), "1");
+        assert_eq!(
+            stage
+                .raw(&format!("SELECT count(*) FROM pg_stat_activity WHERE query = '{long}' AND state = 'active'"))
+                .trim(),
+            "1"
+        );
         cancel(process, &key).await;
         let came = raw.ready(1).await;
         assert_eq!(came.errors, ["57014"], "{came:?}");

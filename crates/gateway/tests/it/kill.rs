@@ -141,11 +141,14 @@ fn every_row_that_was_received_is_accounted_for_once_however_the_gateway_ends() 
     for index in 0..head.size() {
         let entry = Entry::parse(&fetch_entry(&source, index, head.size()).expect("it is there")).expect("an entry");
         assert!(events.insert(entry.event_id), "an event is in the ledger twice");
-        let Some(record) = gateway.account.vault().find(entry.event_id).expect("the vault can be read") else { continue };
+        let Some(record) = gateway.account.vault().find(entry.event_id).expect("the vault can be read") else {
+            continue;
+        };
         assert!(record.is_sound());
         let header = AccessHeader::parse(&record.header).expect("a header");
         let statement = header.get("statement").and_then(|text| text.strip_prefix("sha256:")).expect("its statement");
-        let statement: Vec<u8> = (0..32).map(|at| u8::from_str_radix(&statement[at * 2..at * 2 + 2], 16).unwrap()).collect();
+        let statement: Vec<u8> =
+            (0..32).map(|at| u8::from_str_radix(&statement[at * 2..at * 2 + 2], 16).unwrap()).collect();
         *logged.entry(statement.try_into().expect("32 bytes")).or_default() += entry.row_count;
     }
     let received = received.lock().expect("nobody panics with it");
@@ -158,7 +161,8 @@ fn every_row_that_was_received_is_accounted_for_once_however_the_gateway_ends() 
     for (person, n_rows) in &received.people {
         let found = gateway.account.vault().about(person.to_string().as_bytes()).expect("the vault can be read");
         let in_ledger = |event: &EventId| events.contains(event);
-        let kept = found.iter().filter(|it| in_ledger(&it.record.event_id())).map(|it| it.rows.len() as u64).sum::<u64>();
+        let kept =
+            found.iter().filter(|it| in_ledger(&it.record.event_id())).map(|it| it.rows.len() as u64).sum::<u64>();
         assert!(kept >= *n_rows, "person {person} is told of {kept} rows, {n_rows} were received");
     }
     gateway.close().expect("everything was written");

@@ -113,7 +113,9 @@ async fn say(raw: &mut Raw, flight: &[Said]) -> Came {
         }
         n_ready += usize::from(matches!(said, Said::Query(_) | Said::Sync));
     }
-    tokio::time::timeout(Duration::from_secs(60), raw.ready(n_ready)).await.unwrap_or_else(|_| panic!("no answer: {flight:?}"))
+    tokio::time::timeout(Duration::from_secs(60), raw.ready(n_ready))
+        .await
+        .unwrap_or_else(|_| panic!("no answer: {flight:?}"))
 }
 
 #[test]
@@ -145,7 +147,7 @@ fn whatever_is_said_is_answered_as_the_server_would_and_accounted_for() {
                 let accounted = stage.gateway.metrics.rows.value() - before;
                 let nobody = |value: &Option<Vec<u8>>| matches!(value.as_deref(), Some(b"a" | b"b" | b"1"));
                 let of_people = came.rows.iter().filter(|row| !row.iter().all(nobody)).count() + came.copied.len();
-                let of = format!("case {case} of seed {seed}: {history:#?}\n{came:?}");
+                let of = format!("case {case} of seed {seed}: {history:?}\n{came:?}");
                 n_rows += of_people;
                 if came.ended {
                     assert_eq!(came.errors.last().map(String::as_str), Some("42501"), "{of}");
@@ -153,11 +155,16 @@ fn whatever_is_said_is_answered_as_the_server_would_and_accounted_for() {
                     n_ended += 1;
                     break;
                 }
-                assert_eq!(accounted, of_people as u64, "rows of people came otherwise than they are accounted for: {of}");
+                assert_eq!(
+                    accounted, of_people as u64,
+                    "rows of people came otherwise than they are accounted for: {of}"
+                );
                 if alike {
                     let model = say(&mut direct, &flight).await;
-                    // A FETCH or EXECUTE whose name was given anew is denied, and what follows is another story.
-                    alike = model.errors.len() == came.errors.len();
+                    // A FETCH or EXECUTE of a name that means nothing, or something else than before, is denied as soon as it
+                    // is read, not when it is run; what follows is another story.
+                    let early = came.errors.iter().any(|code| ["34000", "26000"].contains(&code.as_str()));
+                    alike = !early || came.tags == model.tags;
                     if alike {
                         assert_eq!(came.tags, model.tags, "{of}\n{model:?}");
                         assert_eq!(came.rows, model.rows, "{of}\n{model:?}");
@@ -168,6 +175,8 @@ fn whatever_is_said_is_answered_as_the_server_would_and_accounted_for() {
             }
         }
     });
-    eprintln!("{n_cases} conversations, {n_alike} flights answered alike, {n_rows} rows of people, {n_ended} sessions ended");
+    eprintln!(
+        "{n_cases} conversations, {n_alike} flights answered alike, {n_rows} rows of people, {n_ended} sessions ended"
+    );
     assert!(n_alike > 0 && n_rows > 0);
 }

@@ -120,7 +120,8 @@ fn statements_that_the_server_skipped_do_not_stand_for_the_one_before() {
     runtime().block_on(async {
         // What figures are made of must not leave as it is.
         let mut raw = Raw::connect(&stage, READER, PURPOSE).await;
-        let n_people: i64 = stage.raw("SELECT count(*) FROM users WHERE pmask & 1 <> 0").trim().parse().expect("a number");
+        let n_people: i64 =
+            stage.raw("SELECT count(*) FROM users WHERE pmask & 1 <> 0").trim().parse().expect("a number");
         raw.parse("", "SELECT count(*) FROM users");
         raw.sync().await;
         raw.parse("bad", "SELECT nothing FROM nowhere").parse("", NOBODY).parse("", "SELECT 1");
@@ -174,7 +175,11 @@ fn copy_by_the_extended_protocol_accounts_for_the_people_it_shows() {
         let mut raw = Raw::connect(&stage, READER, PURPOSE).await;
         let before = stage.gateway.metrics.rows.value();
         // Drivers ask for binary results whatever they run.
-        raw.parse("", "COPY (SELECT id, display_name FROM users WHERE id IN (2, 3, 4)) TO STDOUT").bind_as("", "", &[1]);
+        raw.parse("", "COPY (SELECT id, display_name FROM users WHERE id IN (2, 3, 4)) TO STDOUT").bind_as(
+            "",
+            "",
+            &[1],
+        );
         raw.execute("", 0);
         let came = raw.sync().await;
         assert_eq!(came.copied.len(), 3, "{came:?}");
@@ -200,6 +205,19 @@ fn cursors_answer_by_the_extended_protocol_as_the_server_would() {
         raw.run("FETCH 2 FROM x").run("CLOSE x").run("COMMIT");
         let came = unaccounted(&stage, &mut raw).await;
         assert_eq!(came.0.completed, ["FETCH 1", "CLOSE CURSOR", "COMMIT"], "{came:?}");
+        covered(&came);
+    });
+}
+
+#[test]
+fn what_was_prepared_by_sql_is_run_by_the_extended_protocol() {
+    let stage = Stage::with(300, |_| {});
+    runtime().block_on(async {
+        let mut raw = Raw::connect(&stage, READER, PURPOSE).await;
+        raw.query(&format!("PREPARE p AS {PEOPLE}")).await;
+        raw.bind("", "p").execute("", 0);
+        let came = unaccounted(&stage, &mut raw).await;
+        assert_eq!((came.0.tags.as_str(), came.0.rows.len()), ("2DDDCZ", 3), "{came:?}");
         covered(&came);
     });
 }

@@ -73,13 +73,7 @@ static PURPOSES: [Purpose; 2] = [
                 name: "events",
                 subject: "subject",
                 key: "id",
-                columns: &[
-                    ("id", Number),
-                    ("subject", Number),
-                    ("kind", Text),
-                    ("amount_minor", Number),
-                    ("ts", Time),
-                ],
+                columns: &[("id", Number), ("subject", Number), ("kind", Text), ("amount_minor", Number), ("ts", Time)],
                 hidden: &["device", "pmask"],
             },
             Table {
@@ -222,7 +216,9 @@ impl Author<'_> {
         let all: Vec<String> = self
             .instances
             .iter()
-            .flat_map(|it| it.table.columns.iter().filter(|(_, is)| *is == kind).map(|(name, _)| format!("{}.{name}", it.alias)))
+            .flat_map(|it| {
+                it.table.columns.iter().filter(|(_, is)| *is == kind).map(|(name, _)| format!("{}.{name}", it.alias))
+            })
             .collect();
         (!all.is_empty()).then(|| self.draw.one(&all).clone())
     }
@@ -396,7 +392,10 @@ async fn ask(raw: &mut Raw, asked: &Asked, way: Way) -> Came {
         Way::Extended(format) => {
             raw.parse("", &asked.sql);
             let result_formats = &[format];
-            wire::put_bind(&BindMessage { parameters: &values, result_formats, ..BindMessage::default() }, &mut raw.out);
+            wire::put_bind(
+                &BindMessage { parameters: &values, result_formats, ..BindMessage::default() },
+                &mut raw.out,
+            );
             raw.describe("").execute("", 0);
             raw.sync().await
         }
@@ -448,9 +447,14 @@ fn oracle_of(stage: &Stage, purpose: &Purpose) {
     let mut sql = format!("CREATE SCHEMA {schema};");
     for table in purpose.tables {
         let columns: Vec<&str> = table.columns.iter().map(|(name, _)| *name).collect();
-        let mask = if table.subject.is_empty() { "true".to_owned() } else { format!("pmask & {} <> 0", 1 << purpose.bit) };
+        let mask =
+            if table.subject.is_empty() { "true".to_owned() } else { format!("pmask & {} <> 0", 1 << purpose.bit) };
         let name = table.name;
-        let _ = write!(sql, "CREATE VIEW {schema}.{name} AS SELECT {} FROM public.{name} WHERE {mask};", columns.join(", "));
+        let _ = write!(
+            sql,
+            "CREATE VIEW {schema}.{name} AS SELECT {} FROM public.{name} WHERE {mask};",
+            columns.join(", ")
+        );
     }
     stage.raw(&sql);
 }
@@ -468,7 +472,9 @@ fn what_comes_through_is_what_is_allowed_and_is_accounted_for() {
     let stage = Stage::with(PEOPLE, |_| {});
     stage.scatter_masks();
     let seen_by = |bit: u8| stage.raw(&format!("SELECT count(*) FROM users WHERE pmask & {} <> 0", 1 << bit));
-    assert!(PURPOSES.iter().all(|purpose| seen_by(purpose.bit).trim().parse::<u32>().is_ok_and(|n| (70..130).contains(&n))));
+    assert!(
+        PURPOSES.iter().all(|purpose| seen_by(purpose.bit).trim().parse::<u32>().is_ok_and(|n| (70..130).contains(&n)))
+    );
     let mut draw = Draw(seed);
     let mut told: BTreeMap<i64, u64> = BTreeMap::new();
     let (mut n_plain, mut n_refused, mut n_rows) = (0, 0, 0_u64);

@@ -39,14 +39,16 @@ fn a_person_has_one_pseudonym_in_every_table_and_format() {
         let came = raw.query("SELECT id, created_at FROM users").await;
         assert!(came.errors.is_empty() && came.rows.len() > 20, "{came:?}");
         let of = |rows: &[Vec<Option<Vec<u8>>>]| -> BTreeMap<Vec<u8>, i64> {
-            let each = rows.iter().map(|row| (row[1].clone().expect("a time"), number(row[0].as_ref().expect("an id"))));
+            let each =
+                rows.iter().map(|row| (row[1].clone().expect("a time"), number(row[0].as_ref().expect("an id"))));
             each.collect()
         };
         let text = of(&came.rows);
         assert!(text.values().all(|id| *id > 1_000_000), "raw ids are small: {text:?}");
         raw.parse("", "SELECT id, created_at::text FROM users").bind_as("", "", &[1, 0]).execute("", 0);
         let came = raw.sync().await;
-        let eight = |value: &Option<Vec<u8>>| i64::from_be_bytes(value.as_deref().expect("an id").try_into().expect("8"));
+        let eight =
+            |value: &Option<Vec<u8>>| i64::from_be_bytes(value.as_deref().expect("an id").try_into().expect("8"));
         let binary: BTreeMap<Vec<u8>, i64> =
             came.rows.iter().map(|row| (row[1].clone().expect("a time"), eight(&row[0]))).collect();
         assert_eq!(text, binary);
@@ -63,7 +65,11 @@ fn a_person_has_one_pseudonym_in_every_table_and_format() {
         assert_eq!(text, copied);
         let came = raw.query("SELECT u.id, e.subject FROM users u JOIN events e ON e.subject = u.id").await;
         assert!(came.rows.len() > 20, "{came:?}");
-        assert!(came.rows.iter().all(|row| row[0] == row[1] && text.values().any(|id| *id == number(row[0].as_ref().unwrap()))));
+        assert!(
+            came.rows
+                .iter()
+                .all(|row| row[0] == row[1] && text.values().any(|id| *id == number(row[0].as_ref().unwrap())))
+        );
         let came = raw.query("COPY events (subject) TO STDOUT").await;
         assert!(came.copied.iter().all(|line| number(&line[..line.len() - 1]) > 1_000_000), "{came:?}");
         let came = raw.query("SELECT * FROM events e LEFT JOIN users u ON e.subject = u.id WHERE u.id IS NULL").await;

@@ -28,7 +28,7 @@ pub struct Raw {
 /// What came back until the server was ready, or the connection ended.
 #[derive(Debug, Default)]
 pub struct Came {
-    /// Tags of the messages, in order.
+    /// Tags of the messages, in order, but for settings and notices, which the gateway keeps back.
     pub tags: String,
     /// Rows, in the format asked for.
     pub rows: Vec<Vec<Option<Vec<u8>>>>,
@@ -122,7 +122,7 @@ impl Raw {
                 came.ended = true;
                 return came;
             };
-            if message[0] != b'S' {
+            if !b"SN".contains(&message[0]) {
                 came.tags.push(char::from(message[0]));
             }
             match Backend::parse(&Frame { tag: message[0], bytes: &message }).expect("it speaks the protocol") {

@@ -77,7 +77,8 @@ fn a_portal_that_is_open_shows_nobody_who_was_stopped_meanwhile() {
 fn a_stop_holds_in_the_middle_of_a_long_result() {
     let stage = Stage::with(150, |_| {});
     let last = stage.raw("SELECT subject FROM events ORDER BY id DESC LIMIT 1").trim().to_owned();
-    let n_events: usize = stage.raw("SELECT count(*) FROM events WHERE pmask & 1 <> 0").trim().parse().expect("a number");
+    let n_events: usize =
+        stage.raw("SELECT count(*) FROM events WHERE pmask & 1 <> 0").trim().parse().expect("a number");
     runtime().block_on(async {
         let mut raw = Raw::connect(&stage, READER, PURPOSE).await;
         // Far more than the gateway, the server and the system keep on the way.

@@ -121,9 +121,25 @@ fn every_client_works_through_the_gateway_and_each_difference_is_known() {
                 None => differing.push(format!("{}: not reached\n", direct.step)),
             }
         }
-        insta::assert_snapshot!(format!("gateway-{client}"), differing.concat().replace(&name, "pixelle"));
+        let differing = without_hashes(&differing.concat().replace(&name, "pixelle"));
+        insta::assert_snapshot!(format!("gateway-{client}"), differing);
     }
     assert_eq!(ended, ENDS, "sessions that the gateway ended: the list only shrinks");
+}
+
+/// Masks what the names of roles end in: a hash of their rights, which changes with every column of the map.
+fn without_hashes(text: &str) -> String {
+    let is_hash = |tail: &str| tail.len() >= 9 && tail.as_bytes()[1..9].iter().all(|byte| b"0123456789abcdef".contains(byte));
+    let mut masked = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find('_') {
+        let (before, tail) = rest.split_at(at);
+        masked.push_str(before);
+        let hash = is_hash(tail) && before.contains(|c: char| c == '_' || c.is_ascii_lowercase());
+        masked.push_str(if hash { "_01234567" } else { "_" });
+        rest = &tail[if hash { 9 } else { 1 }..];
+    }
+    masked + rest
 }
 
 /// How clients name a session that was ended under them.
