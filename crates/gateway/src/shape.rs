@@ -72,6 +72,8 @@ pub struct Shape {
     pub names: Vec<Vec<u8>>,
     /// Where the subject of each relation is.
     pub subjects: Vec<usize>,
+    /// For each relation, the first one of the same table.
+    pub alike: Vec<u8>,
     /// Which columns the client gets as pseudonyms, in ascending order.
     pub pseudonyms: Vec<usize>,
     /// What is disclosed of each relation.
@@ -145,7 +147,9 @@ impl Shape {
         let mut subjects: Vec<Option<usize>> = vec![None; instances.len()];
         let disclosed = |instance: &Instance| Disclosed { table: instance.table.to_string(), columns: Vec::new() };
         let disclosed = instances.iter().map(disclosed).collect();
-        let mut shape = Self { visible, total, disclosed, ..Self::default() };
+        let first = |instance: &Instance| instances.iter().position(|it| it.table == instance.table).unwrap_or(0) as u8;
+        let alike = instances.iter().map(first).collect();
+        let mut shape = Self { visible, total, alike, disclosed, ..Self::default() };
         for (at, field) in attested.fields().enumerate() {
             let is_subject_of = |instance: &Instance| (instance.oid, instance.subject) == (field.table, field.column);
             if at >= visible {
@@ -189,6 +193,21 @@ impl Shape {
             shape.subjects.push(found.ok_or_else(missing)?);
         }
         Ok(shape)
+    }
+
+    /// Returns the same with what is disclosed of people who are in several relations of a row: each is the bits of those.
+    pub fn with_together(&self, together: &[u32]) -> Self {
+        let mut shape = self.clone();
+        for relations in together {
+            let those = self.disclosed.iter().enumerate().filter(|(at, _)| relations >> at & 1 == 1);
+            let (mut tables, mut columns) = (Vec::new(), Vec::new());
+            for (_, disclosed) in those {
+                tables.push(disclosed.table.as_str());
+                columns.extend(disclosed.columns.iter().map(|column| format!("{}.{column}", disclosed.table)));
+            }
+            shape.disclosed.push(Disclosed { table: tables.join(","), columns });
+        }
+        shape
     }
 
     fn disclose(&mut self, table: Option<&TableName>, column: &str) {

@@ -8,7 +8,7 @@
 
 use crate::{
     copy::CopyFormat,
-    session::engine::{AskedFor, CopyOut, Effect, Engine, Forward, Naming, Output, Refusal, Said, SaidKind, Treatment},
+    session::engine::{AskedFor, CopyOut, Effect, Engine, Forward, MOST_RELATIONS, Naming, Output, Refusal, Said, SaidKind, Treatment},
     shape::{Expected, Instance},
     view::View,
     wire::TransactionStatus,
@@ -17,7 +17,9 @@ use std::sync::Arc;
 use vigie_policy::rights::RoleKind;
 use vigie_statement::{
     Read, Relation, Statement, Write,
-    reading::{CopyEncoding, CopySource, Names, Place, Shape, Transaction, WriteKind},
+    reading::{
+        CopyEncoding, CopySource, Names, Output as ReadOutput, OutputValue, Place, Shape, Transaction, WriteKind,
+    },
 };
 
 /// Settings that a client may change for itself: how things are written, and bounds that only its own statements feel.
@@ -85,7 +87,7 @@ pub fn treat(sql: &str, statement: &Statement, fingerprint: [u8; 32], asked: &As
             about.named(about.read(sql, read), Naming::Declare(cursor.clone()))
         }
         Statement::Fetch { cursor, .. } => match asked.engine.cursor(cursor) {
-            Some(output) => forward(Forward { output, ..Forward::plain(sql) }),
+            Some((output, relies)) => forward(Forward { output, relies: Some(relies), ..Forward::plain(sql) }),
             None => about.unknown("cursor", cursor, "34000"),
         },
         Statement::CloseCursor { name } => {
@@ -96,7 +98,7 @@ pub fn treat(sql: &str, statement: &Statement, fingerprint: [u8; 32], asked: &As
             about.named(inner, Naming::Prepare(name.clone()))
         }
         Statement::Execute { name, .. } => match asked.engine.prepared(name) {
-            Some(output) => forward(Forward { output, ..Forward::plain(sql) }),
+            Some((output, relies)) => forward(Forward { output, relies: Some(relies), ..Forward::plain(sql) }),
             None => about.unknown("prepared statement", name, "26000"),
         },
         Statement::Deallocate { name } => {
@@ -237,9 +239,12 @@ impl About<'_> {
 
     /// Why these names do not pass, wherever they stand.
     fn dangerous(&self, names: &Names) -> Option<Treatment> {
-        let function = names.functions.iter().find(|function| is_dangerous(&function.name))?;
+        // `u.pg_sleep` calls a function, too, though it looks like a column.
+        let called = names.functions.iter().map(|function| function.name.as_str());
+        let columns = names.columns.iter().filter(|parts| parts.len() > 1).filter_map(|parts| Some(parts.last()?.as_str()));
+        let function = called.chain(columns).find(|name| is_dangerous(name))?;
         Some(self.refuse(
-            &format!("function `{}` can show rows, or change what others see, past any policy", function.name),
+            &format!("function `{}` can show rows, or change what others see, past any policy", function.escape_default()),
             "write the statement without it",
         ))
     }
@@ -265,9 +270,18 @@ impl About<'_> {
                 "ask for counts, sums and averages, grouped: SELECT country, count(*) FROM … GROUP BY country",
             );
         }
+        if governed.len() > MOST_RELATIONS {
+            return self.refuse(
+                &format!("a statement names at most {MOST_RELATIONS} tables of people"),
+                "ask in several statements",
+            );
+        }
         if read.names.whole_row {
             return self
                 .refuse("a row as one value hides which columns are read", "name the columns, or write alias.*");
+        }
+        if let Some(refused) = self.unknown_column(read, &governed).or_else(|| self.linked(read, &governed)) {
+            return refused;
         }
         if let Some((relation, _)) = governed.iter().find(|(relation, _)| relation.place != Place::From) {
             return self.refuse(
@@ -290,6 +304,62 @@ impl About<'_> {
                     "write a plain SELECT … FROM … JOIN … WHERE …",
                 ),
         }
+    }
+
+    /// Refuses what looks like a column of a table and is none: `u.row_to_json` calls a function with a whole row.
+    fn unknown_column(&self, read: &Read, governed: &[(&Relation, Instance)]) -> Option<Treatment> {
+        read.names.columns.iter().find_map(|parts| {
+            let [.., of, name] = parts.as_slice() else { return None };
+            let (relation, instance) = governed.iter().find(|(relation, _)| called(relation) == of)?;
+            let known = self.asked.view.origins.get(&instance.oid)?;
+            let is_known = name == "*" || known.columns.values().any(|column| column.name.as_str() == name);
+            (!is_known && !relation.renames_columns).then(|| {
+                let message = format!("column {of}.{} does not exist", name.escape_default());
+                self.refusal("42703", message, "name a column that this purpose may use", vec!["unknown column".to_owned()])
+            })
+        })
+    }
+
+    /// Refuses what would tell whose pseudonym is whose: an id that only pseudonyms are shown of may come out by itself,
+    /// and be compared with another such id, as joins do. `WHERE id = 17` would name the pseudonym of 17.
+    fn linked(&self, read: &Read, governed: &[(&Relation, Instance)]) -> Option<Treatment> {
+        let hidden: Vec<(&str, &str)> = governed
+            .iter()
+            .filter(|(_, instance)| self.is_pseudonymous(instance))
+            .filter_map(|(relation, instance)| Some((called(relation), self.asked.view.subject_name(instance)?)))
+            .collect();
+        if hidden.is_empty() {
+            return None;
+        }
+        let is_hidden = |parts: &[String]| match parts {
+            [] => false,
+            [name] => hidden.iter().any(|(_, column)| column == name),
+            [.., of, name] => hidden.iter().any(|(called, column)| called == of && column == name),
+        };
+        let shown = |output: &&ReadOutput| match &output.value {
+            OutputValue::Column(parts) => is_hidden(parts),
+            OutputValue::Star(_) => true,
+            OutputValue::Computed => false,
+        };
+        let aliases: Vec<&str> =
+            read.outputs.iter().filter(shown).filter_map(|output| output.alias.as_deref()).collect();
+        let is_alias = |parts: &Vec<String>| matches!(parts.as_slice(), [name] if aliases.contains(&name.as_str()));
+        let links = read.uses.values.iter().any(|parts| is_hidden(parts) || is_alias(parts))
+            || read.uses.equalities.iter().any(|(one, other)| is_hidden(one) != is_hidden(other))
+            || read.uses.natural
+            || (read.uses.positions && read.outputs.iter().any(|output| shown(&output)))
+            || governed.iter().any(|(relation, _)| relation.renames_columns);
+        links.then(|| {
+            self.refuse(
+                "ids are shown as pseudonyms for this purpose, and this would tell whose is whose",
+                "show ids by themselves and join by them: a.id = b.subject; do not compare, sort or compute with them",
+            )
+        })
+    }
+
+    fn is_pseudonymous(&self, instance: &Instance) -> bool {
+        let origin = self.asked.view.origins.get(&instance.oid);
+        origin.and_then(|origin| origin.columns.get(&instance.subject)).is_none_or(|column| !column.plain)
     }
 
     /// Makes sure that the subjects of all relations come out, and passes the statement on.
@@ -402,6 +472,9 @@ impl About<'_> {
                 "write from values, not from a query",
             );
         }
+        if !write.outputs.is_empty() && governed.iter().any(|(_, instance)| self.is_pseudonymous(instance)) {
+            return self.refuse("RETURNING would tell whose pseudonym is whose", "leave out RETURNING");
+        }
         let relations: Vec<String> = governed.iter().map(|(_, instance)| instance.table.to_string()).collect();
         let expected = if write.outputs.is_empty() {
             Expected::Nobody
@@ -481,6 +554,11 @@ impl About<'_> {
         };
         Ok(Box::new(Forward { output, ..Forward::plain(sql) }))
     }
+}
+
+/// Returns what the rest of a statement calls a relation.
+fn called(relation: &Relation) -> &str {
+    relation.alias.as_deref().unwrap_or(&relation.name)
 }
 
 fn quoted(name: &str) -> String {

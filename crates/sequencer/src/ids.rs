@@ -23,8 +23,8 @@ use std::{
 };
 use vigie_ledger::entry::EventId;
 
-/// From how many ids on the newest are written to a file.
-const IN_MEMORY: usize = 1 << 16;
+/// From how many ids on the newest are written to a file: as many as a table of 65,536 slots takes.
+const IN_MEMORY: usize = (1 << 16) / 8 * 7;
 /// How many files of a size are merged to one.
 const FAN_IN: usize = 8;
 const MAGIC: [u8; 8] = *b"VGIDS002";
@@ -131,7 +131,7 @@ fn filter_bits(count: u64) -> (u64, u32) {
     // Fewer bits a key for large files, or the filters of all would be larger than what may be used.
     match count {
         0..0x20_0000 => (16, 6),
-        0x20_0000..0x200_0000 => (3, 2),
+        0x20_0000..0x100_0000 => (3, 2),
         _ => (2, 1),
     }
 }

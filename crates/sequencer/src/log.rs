@@ -50,7 +50,7 @@ pub struct Options {
     pub segment_bytes: usize,
     /// Bytes that may wait to be appended; who comes with more waits, or is told to come later.
     pub max_waiting_bytes: usize,
-    /// Bytes that may be durable and not yet in tiles; at a quarter of it, they are published at once.
+    /// Bytes that may be durable and not yet in tiles; at half of it, they are published at once.
     pub max_unpublished_bytes: usize,
     /// How long a witness may take to answer.
     pub witness_timeout: Duration,
@@ -66,7 +66,7 @@ impl Default for Options {
             publish_every: Duration::from_secs(1),
             segment_bytes: 16 * 1024 * 1024,
             max_waiting_bytes: 8 * 1024 * 1024,
-            max_unpublished_bytes: 16 * 1024 * 1024,
+            max_unpublished_bytes: 8 * 1024 * 1024,
             witness_timeout: Duration::from_secs(1),
             copy_to: None,
             files: Arc::new(SystemFiles),
@@ -443,7 +443,7 @@ impl Shared {
             batches: std::mem::take(&mut backlog.batches),
             flush: std::mem::take(&mut backlog.flush),
             closed: backlog.closed,
-            pressing: backlog.bytes > self.options.max_unpublished_bytes / 4,
+            pressing: backlog.bytes > self.options.max_unpublished_bytes / 2,
         }
     }
 

@@ -35,7 +35,7 @@ use vigie_ledger::{
 /// Bytes of an event's entry behind its length.
 const PREFIXED: usize = ENTRY_BYTES + 2;
 /// How many files of ids may wait to be written.
-const FILES_WAITING: usize = 4;
+const FILES_WAITING: usize = 2;
 
 /// How many threads take turns.
 pub(crate) const THREADS: usize = 2;

@@ -197,6 +197,7 @@ impl Text<'_> {
             },
             outputs,
             names: walk.names,
+            uses: walk.uses,
             n_parameters: walk.n_parameters,
             literal_dependent: walk.literal_dependent,
             append_at,

@@ -192,6 +192,8 @@ pub struct Read {
     pub outputs: Vec<Output>,
     /// What was named anywhere in it besides relations.
     pub names: Names,
+    /// What its columns are used for.
+    pub uses: Uses,
     /// Highest number of a parameter; `$7` alone counts as seven.
     pub n_parameters: u16,
     /// Whether the same text with other literals could be read differently, as with `ORDER BY 1`.
@@ -254,6 +256,22 @@ pub struct Names {
     ///
     /// A column that is called like a relation counts too, since only the catalog tells them apart.
     pub whole_row: bool,
+}
+
+/// What columns are used for, other than coming out as they are.
+///
+/// A column that is only in a select list, by itself, is in none of these. A name is as written, part by part: one part
+/// may also be the alias of an output, in `ORDER BY`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Uses {
+    /// Columns whose values decide something, or that something is computed from; also those of `USING`.
+    pub values: BTreeSet<Vec<String>>,
+    /// Pairs of columns that are compared by `=`, each by itself on its side.
+    pub equalities: BTreeSet<(Vec<String>, Vec<String>)>,
+    /// Outputs are sorted or grouped by their positions, as in `ORDER BY 1`.
+    pub positions: bool,
+    /// `NATURAL`: columns are compared that nobody names.
+    pub natural: bool,
 }
 
 /// A name with the schema that was written before it.

@@ -196,6 +196,39 @@ fn rows_used_as_values_are_noticed() {
     }
 }
 
+#[track_caller]
+fn check_uses(sql: &str, expected: &str) {
+    let reading = read(sql).expect("it can be read");
+    let [Statement::Read(read)] = reading.statements.as_slice() else { panic!("not a read: {sql}") };
+    let values: Vec<String> = read.uses.values.iter().map(|parts| parts.join(".")).collect();
+    let pair = |(one, other): &(Vec<String>, Vec<String>)| format!("{}={}", one.join("."), other.join("."));
+    let equalities: Vec<String> = read.uses.equalities.iter().map(pair).collect();
+    let mut told = format!("[{}] [{}]", values.join(" "), equalities.join(" "));
+    told.push_str(if read.uses.positions { " positions" } else { "" });
+    told.push_str(if read.uses.natural { " natural" } else { "" });
+    assert_eq!(told, expected, "{sql}");
+}
+
+#[test]
+fn what_columns_are_used_for_is_told_from_showing_them() {
+    check_uses("SELECT a, u.b, u.* FROM u", "[] []");
+    check_uses("SELECT a AS x FROM u ORDER BY x", "[x] []");
+    check_uses("SELECT a FROM u ORDER BY 1", "[] [] positions");
+    check_uses("SELECT a + 1, b::text, f(c) FROM u", "[a b c] []");
+    check_uses("SELECT a FROM u WHERE a = 17", "[a] []");
+    check_uses("SELECT a FROM u WHERE 17 = a", "[a] []");
+    check_uses("SELECT a FROM u WHERE a IS NULL", "[] []");
+    check_uses("SELECT a FROM u WHERE (a + 1) IS NULL", "[a] []");
+    check_uses("SELECT u.a FROM u JOIN v ON u.a = v.b", "[] [u.a=v.b]");
+    check_uses("SELECT u.a FROM u JOIN v ON u.a < v.b", "[u.a v.b] []");
+    check_uses("SELECT u.a FROM u JOIN v ON u.a OPERATOR(x.=) v.b", "[u.a v.b] []");
+    check_uses("SELECT u.a FROM u JOIN v USING (a)", "[a] []");
+    check_uses("SELECT u.a FROM u NATURAL JOIN v", "[] [] natural");
+    check_uses("SELECT a FROM u WHERE a IN (1) AND b = ANY ('{1}')", "[a b] []");
+    check_uses("SELECT a, rank() OVER (PARTITION BY b ORDER BY c) FROM u", "[b c] []");
+    check_uses("SELECT a FROM u WHERE EXISTS (SELECT 1 FROM v WHERE v.x = u.a)", "[] [v.x=u.a]");
+}
+
 #[test]
 fn whatever_changes_or_locks_rows_is_a_write() {
     check("INSERT INTO users (id) VALUES ($1) RETURNING *", "Insert users@target -> 1");

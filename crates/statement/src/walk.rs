@@ -16,13 +16,14 @@ use pg_query::{
     },
 };
 
-use crate::reading::{Names, Output, OutputValue, Place, QualifiedName, Relation, Unreadable};
+use crate::reading::{Names, Output, OutputValue, Place, QualifiedName, Relation, Unreadable, Uses};
 
 /// What a walk has found so far.
 #[derive(Default)]
 pub(crate) struct Walk {
     pub relations: Vec<Relation>,
     pub names: Names,
+    pub uses: Uses,
     pub n_parameters: u16,
     pub literal_dependent: bool,
     /// A built-in aggregate function belongs to the outermost query.
@@ -301,8 +302,10 @@ impl Walk {
         for column in &it.using_clause {
             if let Some(NodeEnum::String(column)) = &column.node {
                 self.names.columns.insert(vec![column.sval.clone()]);
+                self.uses.values.insert(vec![column.sval.clone()]);
             }
         }
+        self.uses.natural |= it.is_natural;
         self.maybe(it.quals.as_deref())
     }
 
@@ -364,6 +367,7 @@ impl Walk {
         match &node.node {
             Some(NodeEnum::AConst(_)) => {
                 self.literal_dependent = true;
+                self.uses.positions = true;
                 Ok(())
             }
             Some(NodeEnum::GroupingSet(set)) => set.content.iter().try_for_each(|it| self.position(it)),
@@ -389,6 +393,7 @@ impl Walk {
             NodeEnum::ColumnRef(column) => {
                 let parts = parts(column)?;
                 self.names.whole_row |= parts.last().is_some_and(|it| it == "*");
+                self.uses.values.insert(parts.clone());
                 self.names.columns.insert(parts);
                 Ok(())
             }
@@ -426,7 +431,16 @@ impl Walk {
             NodeEnum::AArrayExpr(it) => self.all(&it.elements),
             NodeEnum::RowExpr(it) => self.all(&it.args),
             NodeEnum::List(it) => self.all(&it.items),
-            NodeEnum::NullTest(it) => self.maybe(it.arg.as_deref()),
+            // Whether a column has a value says nothing of the value.
+            NodeEnum::NullTest(it) => match column(it.arg.as_deref()) {
+                Some(column) => {
+                    let parts = parts(column)?;
+                    self.names.whole_row |= parts.last().is_some_and(|it| it == "*");
+                    self.names.columns.insert(parts);
+                    Ok(())
+                }
+                None => self.maybe(it.arg.as_deref()),
+            },
             NodeEnum::BooleanTest(it) => self.maybe(it.arg.as_deref()),
             NodeEnum::CoalesceExpr(it) => {
                 self.named_function("coalesce");
@@ -500,6 +514,17 @@ impl Walk {
                     if positive && matches!(&pattern.val, Some(Val::Sval(it)) if is_plain_prefix(&it.sval)) {
                         self.prefixes.push((offset(it.location)?, offset(pattern.location)?));
                     }
+                }
+            }
+            AExprKind::AexprOp if is_equality(&it.name) => {
+                self.operator(&it.name);
+                if let (Some(left), Some(right)) = (column(it.lexpr.as_deref()), column(it.rexpr.as_deref())) {
+                    let (left, right) = (parts(left)?, parts(right)?);
+                    self.names.whole_row |= [&left, &right].iter().any(|it| it.last().is_some_and(|it| it == "*"));
+                    self.names.columns.insert(left.clone());
+                    self.names.columns.insert(right.clone());
+                    self.uses.equalities.insert((left, right));
+                    return Ok(());
                 }
             }
             AExprKind::AexprOp
@@ -683,6 +708,19 @@ fn parts(column: &ColumnRef) -> std::result::Result<Vec<String>, Unreadable> {
         other => Err(unknown_node(other.as_ref())),
     };
     column.fields.iter().map(part).collect()
+}
+
+/// Returns a value that is a column by itself.
+fn column(node: Option<&Node>) -> Option<&ColumnRef> {
+    match node?.node.as_ref()? {
+        NodeEnum::ColumnRef(column) => Some(column),
+        _ => None,
+    }
+}
+
+/// Returns whether an operator is `=`, and nobody said whose.
+fn is_equality(name: &[Node]) -> bool {
+    matches!(name, [name] if text(name) == Some("="))
 }
 
 fn qualified(name: &[Node]) -> Option<QualifiedName> {

@@ -33,6 +33,9 @@ pub const CHUNK_ROWS: usize = 16_384;
 /// Bytes of results of one entry at most, about.
 pub const CHUNK_BYTES: usize = 1024 * 1024;
 
+/// Relations of people that one statement may name.
+pub const MOST_RELATIONS: usize = 24;
+
 /// What the server is sent in the place of what is refused: it cannot be parsed, so it fails wherever it stands.
 const FAILS: &str = "refused by the gateway";
 
@@ -158,6 +161,8 @@ pub struct Forward {
     pub effect: Effect,
     /// Names that it gives, or takes.
     pub naming: Naming,
+    /// What it runs by a name that may mean something else by then.
+    pub relies: Option<Relies>,
     /// A value of a setting that it asks for, which may be reported to the client.
     pub asked_value: Option<String>,
 }
@@ -177,6 +182,20 @@ pub enum Naming {
     Deallocate(Option<String>),
 }
 
+/// What a statement runs by its name: the cursor of a `FETCH`, the statement of an `EXECUTE`.
+#[derive(Debug, Clone)]
+pub struct Relies {
+    name: String,
+    on: Meant,
+}
+
+#[derive(Debug, Clone)]
+enum Meant {
+    Cursor(Arc<Output>),
+    Portal(Arc<Portal>),
+    Prepared(Arc<Prepared>),
+}
+
 /// What is done with a statement.
 #[derive(Debug, Clone)]
 pub enum Treatment {
@@ -193,19 +212,97 @@ pub enum Treatment {
 pub struct Prepared {
     output: Output,
     effect: Effect,
+    naming: Naming,
+    /// What is named, if something is.
+    named: Option<Output>,
+    relies: Option<Relies>,
     /// Set when the server has described it.
     shape: std::sync::OnceLock<Arc<Shape>>,
     refusal: Option<Box<Refusal>>,
-    /// Which view it was prepared in; in another it is gone.
-    view: u64,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Portal {
     prepared: Arc<Prepared>,
     /// Of the statement, with its parameters where those matter.
     output: Output,
+    /// As the server writes them.
     formats: Arc<[i16]>,
+}
+
+/// What names mean.
+///
+/// PostgreSQL tells neither cursors from portals nor statements of `PREPARE` from those of `Parse`.
+#[derive(Debug, Clone, Default)]
+struct Meanings {
+    prepared: HashMap<String, Arc<Prepared>>,
+    portals: HashMap<String, Arc<Portal>>,
+    cursors: HashMap<String, Arc<Output>>,
+}
+
+/// What a message does to the meanings of names, once the server has done what it says.
+#[derive(Debug)]
+enum Change {
+    Prepared(String, Arc<Prepared>),
+    Portal(String, Arc<Portal>),
+    Cursor(String, Arc<Output>),
+    /// One statement is gone, or all of them.
+    NoPrepared(Option<String>),
+    NoPortal(String),
+    /// One cursor or portal is gone, or all of them.
+    NoCursor(Option<String>),
+    Nothing,
+}
+
+impl Meanings {
+    fn apply(&mut self, change: &Change) {
+        match change {
+            Change::Prepared(name, prepared) => drop(self.prepared.insert(name.clone(), prepared.clone())),
+            Change::Portal(name, portal) => {
+                self.cursors.remove(name);
+                self.portals.insert(name.clone(), portal.clone());
+            }
+            Change::Cursor(name, output) => {
+                // Had there been a portal of this name, the server would have refused: it is long gone.
+                self.portals.remove(name);
+                self.cursors.insert(name.clone(), output.clone());
+            }
+            Change::NoPrepared(Some(name)) => drop(self.prepared.remove(name)),
+            Change::NoPrepared(None) => self.prepared.clear(),
+            Change::NoPortal(name) => {
+                self.portals.remove(name);
+                self.cursors.remove(name);
+            }
+            Change::NoCursor(Some(name)) => {
+                self.portals.remove(name);
+                self.cursors.remove(name);
+            }
+            Change::NoCursor(None) => self.end_transaction(),
+            Change::Nothing => *self = Self::default(),
+        }
+    }
+
+    /// Portals and cursors do not outlive their transaction.
+    fn end_transaction(&mut self) {
+        self.portals.clear();
+        self.cursors.clear();
+    }
+
+    fn still(&self, relies: &Relies) -> bool {
+        match &relies.on {
+            Meant::Cursor(meant) => self.cursors.get(&relies.name).is_some_and(|now| Arc::ptr_eq(now, meant)),
+            Meant::Portal(meant) => self.is_portal(&relies.name, meant),
+            Meant::Prepared(meant) => self.is_prepared(&relies.name, meant),
+        }
+    }
+
+    fn is_portal(&self, name: &str, meant: &Arc<Portal>) -> bool {
+        self.portals.get(name).is_some_and(|now| Arc::ptr_eq(now, meant))
+    }
+
+    fn is_prepared(&self, name: &str, meant: &Arc<Prepared>) -> bool {
+        self.prepared.get(name).is_some_and(|now| Arc::ptr_eq(now, meant))
+    }
 }
 
 /// What must be logged before what follows may leave.
@@ -297,6 +394,9 @@ pub enum Fatal {
     /// A statement returned more rows than one may.
     #[error("the statement returns more than {0} rows, which is the most allowed")]
     TooManyRows(u64),
+    /// A name means something else at the server than when it was used, since messages in between were skipped.
+    #[error("a name means something else at the server than the client was taken to mean")]
+    Meaning,
     /// The stop set was not heard of for too long.
     #[error("the stop set is not fresh, so that nothing may leave")]
     Stale,
@@ -309,6 +409,8 @@ struct Run {
     shape: Option<Arc<Shape>>,
     formats: Arc<[i16]>,
     subjects: Subjects,
+    /// Relations, as bits, that rows show one person in at once.
+    together: Vec<u32>,
     cells: Vec<CellRow>,
     /// Rows that left.
     rows: u64,
@@ -319,7 +421,11 @@ struct Run {
     at: usize,
     /// The last change of the stop set when the statement was sent.
     since: i64,
-    too_many: bool,
+    /// What it does to names.
+    change: Option<Change>,
+    relies: Option<Relies>,
+    /// Whether what was meant when it was sent is what the server runs.
+    verified: bool,
 }
 
 #[derive(Debug)]
@@ -334,40 +440,57 @@ enum Expect {
     /// A statement that the gateway sent for itself.
     Own,
     Parse {
-        name: String,
-        before: Option<Arc<Prepared>>,
+        change: Change,
+        refusal: Option<Box<Refusal>>,
+    },
+    Bind {
+        change: Change,
+        statement: String,
         prepared: Arc<Prepared>,
     },
-    Bind,
     Describe {
+        name: String,
         prepared: Arc<Prepared>,
-        formats: Arc<[i16]>,
-        statement: bool,
+        /// The portal, if it is one.
+        portal: Option<Arc<Portal>>,
         own: bool,
     },
     Execute {
         run: Box<Run>,
-        portal: String,
+        name: String,
+        portal: Arc<Portal>,
     },
-    Close,
+    Close(Change),
     /// Something that fails, and whose error is replaced.
     Refused(Box<Refusal>),
 }
 
+impl Expect {
+    fn change(&self) -> Option<&Change> {
+        match self {
+            Self::Simple(run) | Self::Execute { run, .. } => run.change.as_ref(),
+            Self::Parse { change, .. } | Self::Bind { change, .. } | Self::Close(change) => Some(change),
+            Self::Ready { .. } | Self::Own | Self::Describe { .. } | Self::Refused(_) => None,
+        }
+    }
+}
+
 /// The state of one session.
+///
+/// What a name means is kept twice. `sent` is what it will mean once the server has done all that was sent: messages are
+/// read by it, in the hope that nothing fails. `done` is what it means after the answers so far. When an answer comes, the
+/// two must agree on what was run: the server skips messages after an error, so `sent` may have been wrong, and then
+/// nothing may leave.
 #[derive(Debug)]
 pub struct Engine {
     view: Arc<View>,
-    /// Counts changes of the view.
-    generation: u64,
     expected: VecDeque<Expect>,
-    prepared: HashMap<String, Arc<Prepared>>,
-    portals: HashMap<String, Portal>,
-    cursors: HashMap<String, Output>,
+    sent: Meanings,
+    done: Meanings,
     status: TransactionStatus,
     /// What the client itself asked for as a value of a parameter.
     asked_values: Vec<String>,
-    /// The last change of the stop set that is known now.
+    /// The last change of the stop set that was known before the transaction began, and its snapshot with it.
     since: i64,
     effects: Vec<Effect>,
     canonical: Vec<Canonical>,
@@ -396,6 +519,7 @@ impl Forward {
             output: Output::nobody(),
             effect: Effect::None,
             naming: Naming::None,
+            relies: None,
             asked_value: None,
         }
     }
@@ -411,12 +535,29 @@ impl Run {
         }
     }
 
+    /// Returns the number of what a row discloses of a person: of one relation, or of several together.
+    fn number(&mut self, relations: u32, n_relations: usize) -> Result<u8, Fatal> {
+        if relations.is_power_of_two() {
+            return Ok(relations.trailing_zeros() as u8);
+        }
+        let known = self.together.iter().position(|it| *it == relations);
+        let at = known.unwrap_or_else(|| {
+            self.together.push(relations);
+            self.together.len() - 1
+        });
+        u8::try_from(n_relations + at).map_err(|_| Fatal::Server("people in too many relations at once".to_owned()))
+    }
+
     /// Ends a part of a result: it is logged, then it leaves. `end` is where its bytes end.
     fn part(&mut self, end: usize, guards: &mut Vec<Guard>, metrics: &Metrics) {
         let subjects = std::mem::take(&mut self.subjects);
         metrics.rows.add(subjects.len() as u64);
         if let Some(said) = &self.output.said {
-            let record = Record::Answered { said: said.clone(), shape: self.shape.clone(), subjects };
+            let shape = match &self.shape {
+                Some(shape) if !self.together.is_empty() => Some(Arc::new(shape.with_together(&self.together))),
+                shape => shape.clone(),
+            };
+            let record = Record::Answered { said: said.clone(), shape, subjects };
             guards.push(Guard { at: self.at, record });
         }
         self.at = end;
@@ -428,11 +569,9 @@ impl Engine {
     pub fn new(view: Arc<View>) -> Self {
         Self {
             view,
-            generation: 0,
             expected: VecDeque::new(),
-            prepared: HashMap::new(),
-            portals: HashMap::new(),
-            cursors: HashMap::new(),
+            sent: Meanings::default(),
+            done: Meanings::default(),
             status: TransactionStatus::Idle,
             asked_values: Vec::new(),
             since: 0,
@@ -464,9 +603,8 @@ impl Engine {
     pub fn change_view(&mut self, view: Arc<View>) {
         assert!(self.is_idle(), "the connection is changed between statements");
         self.view = view;
-        self.generation += 1;
-        self.portals.clear();
-        self.cursors.clear();
+        self.sent = Meanings::default();
+        self.done = Meanings::default();
         self.status = TransactionStatus::Idle;
     }
 
@@ -478,8 +616,12 @@ impl Engine {
     }
 
     /// Notes the last change of the stop set, before statements are handed in.
+    ///
+    /// Within a transaction the one before it counts: cursors, portals and `REPEATABLE READ` return what was so then.
     pub fn note_stops(&mut self, seq: i64) {
-        self.since = seq;
+        if self.is_idle() && self.status == TransactionStatus::Idle {
+            self.since = seq;
+        }
     }
 
     /// Takes what succeeded statements change.
@@ -509,57 +651,91 @@ impl Engine {
         }
     }
 
-    /// Returns what a cursor or portal of this name returns.
-    pub fn cursor(&self, name: &str) -> Option<Output> {
-        self.cursors.get(name).cloned().or_else(|| self.portals.get(name).map(|portal| portal.output.clone()))
+    /// Returns what a cursor or portal of this name returns, and what to rely on if it is fetched from.
+    pub fn cursor(&self, name: &str) -> Option<(Output, Relies)> {
+        let relies = |on| Relies { name: name.to_owned(), on };
+        if let Some(output) = self.sent.cursors.get(name) {
+            return Some((Output::clone(output), relies(Meant::Cursor(output.clone()))));
+        }
+        let portal = self.sent.portals.get(name)?;
+        Some((portal.output.clone(), relies(Meant::Portal(portal.clone()))))
     }
 
-    /// Returns what a prepared statement of this name returns.
-    pub fn prepared(&self, name: &str) -> Option<Output> {
-        let prepared = self.prepared.get(name).filter(|prepared| prepared.view == self.generation)?;
-        Some(prepared.output.clone())
+    /// Returns what a prepared statement of this name returns, and what to rely on if it is executed.
+    ///
+    /// Nothing for one that changes the session: it can be executed by its own message only.
+    pub fn prepared(&self, name: &str) -> Option<(Output, Relies)> {
+        let prepared = self.sent.prepared.get(name)?;
+        let is_plain =
+            prepared.effect == Effect::None && prepared.naming == Naming::None && prepared.relies.is_none();
+        let relies = Relies { name: name.to_owned(), on: Meant::Prepared(prepared.clone()) };
+        is_plain.then(|| (prepared.output.clone(), relies))
     }
 
-    fn run(&self, output: Output, effect: Effect) -> Box<Run> {
+    fn run(&self, output: Output, effect: Effect, change: Option<Change>, relies: Option<Relies>) -> Box<Run> {
+        let change = if effect == Effect::Discard { Some(Change::Nothing) } else { change };
         Box::new(Run {
             output,
             effect,
             shape: None,
             formats: Arc::new([]),
             subjects: Subjects::default(),
+            together: Vec::new(),
             cells: Vec::new(),
             rows: 0,
             running: false,
             refusal: None,
             at: 0,
             since: self.since,
-            too_many: false,
+            change,
+            relies,
+            verified: false,
         })
     }
 
-    fn name(&mut self, naming: &Naming, output: &Output) {
+    /// Returns what naming does to the meanings of names.
+    fn change(naming: &Naming, output: &Output) -> Option<Change> {
         match naming {
-            Naming::None => {}
-            Naming::Declare(name) => {
-                self.cursors.insert(name.clone(), output.clone());
-            }
+            Naming::None => None,
+            Naming::Declare(name) => Some(Change::Cursor(name.clone(), Arc::new(output.clone()))),
             Naming::Prepare(name) => {
-                let prepared = self.make_prepared(output.clone(), Effect::None, None);
-                self.prepared.insert(name.clone(), prepared);
+                let prepared = Prepared {
+                    output: output.clone(),
+                    effect: Effect::None,
+                    naming: Naming::None,
+                    named: None,
+                    relies: None,
+                    shape: std::sync::OnceLock::new(),
+                    refusal: None,
+                };
+                Some(Change::Prepared(name.clone(), Arc::new(prepared)))
             }
-            Naming::Close(None) => self.cursors.clear(),
-            Naming::Close(Some(name)) => {
-                self.cursors.remove(name);
-            }
-            Naming::Deallocate(None) => self.prepared.clear(),
-            Naming::Deallocate(Some(name)) => {
-                self.prepared.remove(name);
-            }
+            Naming::Close(name) => Some(Change::NoCursor(name.clone())),
+            Naming::Deallocate(name) => Some(Change::NoPrepared(name.clone())),
         }
     }
 
-    fn make_prepared(&self, output: Output, effect: Effect, refusal: Option<Box<Refusal>>) -> Arc<Prepared> {
-        Arc::new(Prepared { output, effect, shape: std::sync::OnceLock::new(), refusal, view: self.generation })
+    fn make_prepared(forward: Forward) -> Prepared {
+        // What DECLARE and PREPARE name is logged when it is fetched.
+        let silent = matches!(forward.naming, Naming::Declare(_) | Naming::Prepare(_));
+        let (output, named) =
+            if silent { (Output::nobody(), Some(forward.output)) } else { (forward.output, None) };
+        Prepared {
+            output,
+            effect: forward.effect,
+            naming: forward.naming,
+            named,
+            relies: forward.relies,
+            shape: std::sync::OnceLock::new(),
+            refusal: None,
+        }
+    }
+
+    fn expect(&mut self, expect: Expect) {
+        if let Some(change) = expect.change() {
+            self.sent.apply(change);
+        }
+        self.expected.push_back(expect);
     }
 
     /// Takes a `Query`, with what is done with each of its statements. One that is refused has all of them refused.
@@ -582,18 +758,16 @@ impl Engine {
                 sql.push(';');
             }
             sql.push_str(&forward.sql);
-            self.name(&forward.naming, &forward.output);
-            self.intend(&forward.output);
-            // What DECLARE and PREPARE name is logged when it is fetched.
-            let silent = matches!(forward.naming, Naming::Declare(_) | Naming::Prepare(_));
-            let output = if silent { Output::nobody() } else { forward.output };
-            let run = self.run(output, forward.effect);
-            self.expected.push_back(Expect::Simple(run));
+            let prepared = Self::make_prepared(*forward);
+            let change = Self::change(&prepared.naming, prepared.named.as_ref().unwrap_or(&prepared.output));
+            self.intend(&prepared.output);
+            let run = self.run(prepared.output, prepared.effect, change, prepared.relies);
+            self.expect(Expect::Simple(run));
         }
         wire::put_query(&sql, &mut self.to_server);
         if sql.is_empty() {
-            let run = self.run(Output::nobody(), Effect::None);
-            self.expected.push_back(Expect::Simple(run));
+            let run = self.run(Output::nobody(), Effect::None, None, None);
+            self.expect(Expect::Simple(run));
         }
         self.expected.push_back(Expect::Ready { sync: false, own: false });
     }
@@ -607,26 +781,23 @@ impl Engine {
     /// Takes a `Parse`.
     pub fn parse(&mut self, message: &wire::Parse<'_>, treatment: Treatment) {
         let name = message.statement.to_owned();
+        let refused =
+            |refusal| (Prepared { refusal: Some(refusal), ..Self::make_prepared(Forward::plain("")) }, FAILS.to_owned());
         let (prepared, sql) = match treatment {
-            Treatment::Forward(forward) => {
-                self.name(&forward.naming, &forward.output);
-                (self.make_prepared(forward.output, forward.effect, None), forward.sql)
+            Treatment::Forward(mut forward) => {
+                let sql = std::mem::take(&mut forward.sql);
+                (Self::make_prepared(*forward), sql)
             }
-            Treatment::Figures(said) => {
-                let refusal = Some(Self::unplanned(&said));
-                (self.make_prepared(Output::nobody(), Effect::None, refusal), FAILS.to_owned())
-            }
-            Treatment::Refuse(refusal) => {
-                (self.make_prepared(Output::nobody(), Effect::None, Some(refusal)), FAILS.to_owned())
-            }
+            Treatment::Figures(said) => refused(Self::unplanned(&said)),
+            Treatment::Refuse(refusal) => refused(refusal),
         };
         wire::put_parse(&name, &sql, message.types.iter(), &mut self.to_server);
-        // Until the server has said otherwise, what follows in the pipeline means this one.
-        let before = self.prepared.insert(name.clone(), prepared.clone());
-        self.expected.push_back(Expect::Parse { name: name.clone(), before, prepared: prepared.clone() });
-        if prepared.refusal.is_none() {
+        let (refusal, prepared) = (prepared.refusal.clone(), Arc::new(prepared));
+        let is_refused = refusal.is_some();
+        self.expect(Expect::Parse { change: Change::Prepared(name.clone(), prepared.clone()), refusal });
+        if !is_refused {
             wire::put_describe(Named::Statement(&name), &mut self.to_server);
-            self.expected.push_back(Expect::Describe { prepared, formats: Arc::new([]), statement: true, own: true });
+            self.expect(Expect::Describe { name, prepared, portal: None, own: true });
         }
     }
 
@@ -658,7 +829,7 @@ impl Engine {
     }
 
     fn known(&self, name: &str) -> Option<Arc<Prepared>> {
-        self.prepared.get(name).filter(|prepared| prepared.view == self.generation).cloned()
+        self.sent.prepared.get(name).cloned()
     }
 
     /// Takes a `Bind`. `bytes` is the whole message.
@@ -701,47 +872,60 @@ impl Engine {
             let values = message.parameters.into_iter().map(|value| value.map(<[u8]>::to_vec)).collect();
             output.cells = Some(cells.bound(values));
         }
-        self.portals.insert(message.portal.to_owned(), Portal { prepared, output, formats });
-        self.expected.push_back(Expect::Bind);
+        // COPY is written from text, whatever the client asked for.
+        let formats = if output.copy.is_some() { Arc::from([]) } else { formats };
+        let portal = Arc::new(Portal { prepared: prepared.clone(), output, formats });
+        let change = Change::Portal(message.portal.to_owned(), portal);
+        self.expect(Expect::Bind { change, statement: message.statement.to_owned(), prepared });
     }
 
     /// Takes a `Describe`. `bytes` is the whole message.
     pub fn describe(&mut self, what: Named<'_>, bytes: &[u8]) {
-        let (prepared, formats, statement) = match what {
+        let (name, prepared, portal) = match what {
             Named::Statement(name) => match self.known(name) {
-                Some(prepared) => (prepared, Arc::from([]), true),
+                Some(prepared) => (name, prepared, None),
                 None => return self.refuse_extended(Self::unknown("prepared statement", name, "26000")),
             },
-            Named::Portal(name) => match self.portals.get(name) {
-                Some(portal) => (portal.prepared.clone(), portal.formats.clone(), false),
+            Named::Portal(name) => match self.sent.portals.get(name).cloned() {
+                Some(portal) => (name, portal.prepared.clone(), Some(portal)),
                 None => return self.refuse_extended(Self::unknown("portal", name, "34000")),
             },
         };
         self.to_server.extend_from_slice(bytes);
-        self.expected.push_back(Expect::Describe { prepared, formats, statement, own: false });
+        self.expect(Expect::Describe { name: name.to_owned(), prepared, portal, own: false });
     }
 
     /// Takes an `Execute`. `bytes` is the whole message.
     pub fn execute(&mut self, name: &str, bytes: &[u8]) {
-        let Some(portal) = self.portals.get(name).cloned() else {
+        let Some(portal) = self.sent.portals.get(name).cloned() else {
             return self.refuse_extended(Self::unknown("portal", name, "34000"));
         };
+        let prepared = &portal.prepared;
+        if let Some(relies) = prepared.relies.as_ref().filter(|relies| !self.sent.still(relies)) {
+            return self.refuse_extended(Self::unknown("what was prepared of", &relies.name, "34000"));
+        }
+        let change = Self::change(&prepared.naming, prepared.named.as_ref().unwrap_or(&prepared.output));
         self.intend(&portal.output);
-        let mut run = self.run(portal.output.clone(), portal.prepared.effect.clone());
-        run.shape = portal.prepared.shape.get().cloned();
-        run.formats = portal.formats;
-        self.to_server.extend_from_slice(bytes);
-        self.expected.push_back(Expect::Execute { run, portal: name.to_owned() });
+        let mut run = self.run(portal.output.clone(), prepared.effect.clone(), change, prepared.relies.clone());
+        run.shape = prepared.shape.get().cloned();
+        run.formats = portal.formats.clone();
+        if run.output.copy.is_some() || run.output.cells.is_some() {
+            // Neither COPY nor figures come in parts.
+            wire::put_execute(name, 0, &mut self.to_server);
+        } else {
+            self.to_server.extend_from_slice(bytes);
+        }
+        self.expect(Expect::Execute { run, name: name.to_owned(), portal });
     }
 
     /// Takes a `Close`. `bytes` is the whole message.
     pub fn close(&mut self, what: Named<'_>, bytes: &[u8]) {
-        match what {
-            Named::Statement(name) => drop(self.prepared.remove(name)),
-            Named::Portal(name) => drop(self.portals.remove(name)),
-        }
+        let change = match what {
+            Named::Statement(name) => Change::NoPrepared(Some(name.to_owned())),
+            Named::Portal(name) => Change::NoPortal(name.to_owned()),
+        };
         self.to_server.extend_from_slice(bytes);
-        self.expected.push_back(Expect::Close);
+        self.expect(Expect::Close(change));
     }
 
     /// Takes a `Flush`.
@@ -826,36 +1010,46 @@ impl Engine {
                 Ok(())
             }
             Backend::PortalSuspended => {
+                self.verify()?;
                 let Some(Expect::Execute { mut run, .. }) = self.expected.pop_front() else {
                     return Err(out_of_turn("PortalSuspended", None));
                 };
+                if !run.running {
+                    run.begin(&mut self.to_client);
+                }
                 self.end_part(&mut run, metrics);
                 self.to_client.extend_from_slice(frame.bytes);
                 Ok(())
             }
             Backend::ParseComplete => match self.expected.pop_front() {
-                Some(Expect::Parse { .. }) => {
+                Some(Expect::Parse { change, .. }) => {
+                    self.done.apply(&change);
                     self.to_client.extend_from_slice(frame.bytes);
                     Ok(())
                 }
                 other => Err(out_of_turn("ParseComplete", other.as_ref())),
             },
             Backend::BindComplete => match self.expected.pop_front() {
-                Some(Expect::Bind) => {
+                Some(Expect::Bind { change, statement, prepared }) => {
+                    if !self.done.is_prepared(&statement, &prepared) {
+                        return Err(Fatal::Meaning);
+                    }
+                    self.done.apply(&change);
                     self.to_client.extend_from_slice(frame.bytes);
                     Ok(())
                 }
                 other => Err(out_of_turn("BindComplete", other.as_ref())),
             },
             Backend::CloseComplete => match self.expected.pop_front() {
-                Some(Expect::Close) => {
+                Some(Expect::Close(change)) => {
+                    self.done.apply(&change);
                     self.to_client.extend_from_slice(frame.bytes);
                     Ok(())
                 }
                 other => Err(out_of_turn("CloseComplete", other.as_ref())),
             },
             Backend::ParameterDescription(_) => match self.expected.front() {
-                Some(Expect::Describe { statement: true, own, .. }) => {
+                Some(Expect::Describe { portal: None, own, .. }) => {
                     if !own {
                         self.to_client.extend_from_slice(frame.bytes);
                     }
@@ -864,7 +1058,8 @@ impl Engine {
                 other => Err(out_of_turn("ParameterDescription", other)),
             },
             Backend::NoData => match self.expected.pop_front() {
-                Some(Expect::Describe { own, prepared, .. }) => {
+                Some(Expect::Describe { own, prepared, name, portal }) => {
+                    self.verify_described(&name, &prepared, portal.as_ref())?;
                     let _ = prepared.shape.set(Arc::new(Shape::default()));
                     if !own {
                         self.to_client.extend_from_slice(frame.bytes);
@@ -888,7 +1083,43 @@ impl Engine {
         }
     }
 
+    /// Makes sure that what the server runs is what was meant when it was sent.
+    fn verify(&mut self) -> Result<(), Fatal> {
+        let (run, portal) = match self.expected.front_mut() {
+            Some(Expect::Simple(run)) => (run, None),
+            Some(Expect::Execute { run, name, portal }) => (run, Some((name, portal))),
+            _ => return Ok(()),
+        };
+        if run.verified {
+            return Ok(());
+        }
+        if let (None, Some((_, portal))) = (&run.shape, &portal) {
+            // It was sent in one flight with what had it described.
+            run.shape = portal.prepared.shape.get().cloned();
+        }
+        let is_portal = portal.is_none_or(|(name, portal)| self.done.is_portal(name, portal));
+        if !is_portal || run.relies.as_ref().is_some_and(|relies| !self.done.still(relies)) {
+            return Err(Fatal::Meaning);
+        }
+        run.verified = true;
+        Ok(())
+    }
+
+    fn verify_described(
+        &self,
+        name: &str,
+        prepared: &Arc<Prepared>,
+        portal: Option<&Arc<Portal>>,
+    ) -> Result<(), Fatal> {
+        let is_meant = match portal {
+            Some(portal) => self.done.is_portal(name, portal),
+            None => self.done.is_prepared(name, prepared),
+        };
+        if is_meant { Ok(()) } else { Err(Fatal::Meaning) }
+    }
+
     fn description(&mut self, attested: RowDescription<'_>) -> Result<(), Fatal> {
+        self.verify()?;
         match self.expected.front_mut() {
             Some(Expect::Own) => Ok(()),
             Some(Expect::Simple(run)) => {
@@ -907,9 +1138,11 @@ impl Engine {
                 Ok(())
             }
             Some(Expect::Describe { .. }) => {
-                let Some(Expect::Describe { prepared, formats, own, .. }) = self.expected.pop_front() else {
+                let Some(Expect::Describe { name, prepared, portal, own }) = self.expected.pop_front() else {
                     unreachable!("it was just seen")
                 };
+                self.verify_described(&name, &prepared, portal.as_ref())?;
+                let formats = portal.map_or_else(|| Arc::from([]), |portal| portal.formats.clone());
                 let shape = Shape::of(&attested, &prepared.output.expected, &self.view.origins)?;
                 if !own {
                     match &prepared.output {
@@ -931,18 +1164,11 @@ impl Engine {
     fn row(&mut self, body: &[u8], stops: &Stops<'_>, metrics: &Metrics) -> Result<(), Fatal> {
         let wrong = |error: Malformed| Fatal::Server(error.to_string());
         let row = wire::DataRow::parse(body).map_err(wrong)?;
+        self.verify()?;
         let run = match self.expected.front_mut() {
             Some(Expect::Own) => return Ok(()),
             Some(Expect::Simple(run) | Expect::Execute { run, .. }) => run,
             other => return Err(out_of_turn("DataRow", other.map(|it| &*it))),
-        };
-        if run.shape.is_none()
-            && let Some(Expect::Execute { run, portal }) = self.expected.front_mut()
-        {
-            run.shape = self.portals.get(portal.as_str()).and_then(|portal| portal.prepared.shape.get().cloned());
-        }
-        let Some(Expect::Simple(run) | Expect::Execute { run, .. }) = self.expected.front_mut() else {
-            unreachable!("it was just seen")
         };
         let shape = run.shape.clone().ok_or_else(|| Fatal::Server("a row that was not described".to_owned()))?;
         if row.len() != shape.total {
@@ -952,8 +1178,7 @@ impl Engine {
             run.begin(&mut self.to_client);
         }
         if self.view.max_rows > 0 && run.rows >= self.view.max_rows {
-            run.too_many = true;
-            return Ok(());
+            return Err(Fatal::TooManyRows(self.view.max_rows));
         }
         if run.output.cells.is_none() {
             return self.row_of_people(&row, &shape, stops, metrics);
@@ -979,31 +1204,32 @@ impl Engine {
             let bit = self.view.bit.ok_or_else(|| Fatal::Server("rows of people without a purpose".to_owned()))?;
             self.canonical.resize_with(shape.subjects.len().max(self.canonical.len()), Canonical::default);
             let kind = self.view.subject_type;
-            let mut seen: [&[u8]; 8] = [&[]; 8];
+            let mut seen: [(&[u8], u32); MOST_RELATIONS] = [(&[], 0); MOST_RELATIONS];
             let mut n_seen = 0;
-            let mut held_back = false;
             let mut rooms = self.canonical.iter_mut();
-            let first = run.subjects.clone_position();
             for (number, at) in shape.subjects.iter().enumerate() {
                 let value = row.column(*at).expect("the row is as long as its shape");
                 let (Some(value), Some(room)) = (value, rooms.next()) else { continue };
                 let format = format_of(&run.formats, *at)?;
                 let subject =
                     room.read(kind, format, value).ok_or_else(|| Fatal::Server("an id that is none".to_owned()))?;
-                held_back |= stops.stopped.stops(subject, bit, run.since);
-                if seen[..n_seen].contains(&subject) {
-                    continue;
+                if stops.stopped.stops(subject, bit, run.since) {
+                    metrics.stopped_rows.one();
+                    return Ok(());
                 }
-                if n_seen < seen.len() {
-                    seen[n_seen] = subject;
-                    n_seen += 1;
+                let relation = 1 << shape.alike[number];
+                match seen[..n_seen].iter_mut().find(|(known, _)| *known == subject) {
+                    Some((_, relations)) => *relations |= relation,
+                    None => {
+                        let room = seen.get_mut(n_seen);
+                        *room.ok_or_else(|| Fatal::Server("a row of too many people".to_owned()))? = (subject, relation);
+                        n_seen += 1;
+                    }
                 }
-                run.subjects.push(number as u8, subject);
             }
-            if held_back {
-                run.subjects.rewind(first);
-                metrics.stopped_rows.one();
-                return Ok(());
+            for (subject, relations) in &seen[..n_seen] {
+                let number = run.number(*relations, shape.disclosed.len())?;
+                run.subjects.push(number, subject);
             }
         }
         run.rows += 1;
@@ -1077,6 +1303,7 @@ impl Engine {
     }
 
     fn complete(&mut self, tag: &str, metrics: &Metrics) -> Result<(), Fatal> {
+        self.verify()?;
         let mut run = match self.expected.pop_front() {
             Some(Expect::Own) => return Ok(()),
             Some(Expect::Simple(run) | Expect::Execute { run, .. }) => run,
@@ -1089,16 +1316,10 @@ impl Engine {
             run.rows = cells.write(&run.cells, &run.formats, &mut self.to_client).map_err(Fatal::Server)?;
         }
         self.end_part(&mut run, metrics);
-        metrics.permitted.one();
-        if run.too_many {
-            // Rows were held back, so this is no answer: it ends as an error, like a limit of the server's.
-            let message =
-                format!("the statement returns more than {} rows, which is the most allowed", self.view.max_rows);
-            let hint = Some("narrow it down, or ask for a transfer");
-            let report = Report { severity: Severity::Fatal, code: "54000", message: &message, detail: None, hint };
-            wire::put_report(&report, &mut self.to_client);
-            return Err(Fatal::Server("more rows than allowed".to_owned()));
+        if let Some(change) = &run.change {
+            self.done.apply(change);
         }
+        metrics.permitted.one();
         if run.output.copy.is_some() {
             wire::put_copy_done(&mut self.to_client);
             wire::put_command_complete(&format!("COPY {}", run.rows), &mut self.to_client);
@@ -1111,14 +1332,7 @@ impl Engine {
         }
         match run.effect {
             Effect::None => {}
-            effect => {
-                if effect == Effect::Discard {
-                    self.prepared.clear();
-                    self.portals.clear();
-                    self.cursors.clear();
-                }
-                self.effects.push(effect);
-            }
+            effect => self.effects.push(effect),
         }
         Ok(())
     }
@@ -1129,7 +1343,10 @@ impl Engine {
         };
         self.status = status;
         if status == TransactionStatus::Idle {
-            self.cursors.clear();
+            self.done.end_transaction();
+            if self.expected.is_empty() {
+                self.sent.end_transaction();
+            }
         }
         if !own {
             wire::put_ready(status, &mut self.to_client);
@@ -1160,21 +1377,23 @@ impl Engine {
             }
             Some(Expect::Execute { mut run, .. }) => {
                 stage = Stage::Running;
+                if !run.running {
+                    run.at = self.to_client.len();
+                }
                 self.end_part(&mut run, metrics);
             }
-            Some(Expect::Parse { name, before, prepared }) => {
-                refusal = prepared.refusal.clone();
-                if self.prepared.get(&name).is_some_and(|now| Arc::ptr_eq(now, &prepared)) {
-                    match before {
-                        // An unnamed statement is gone once another was tried.
-                        Some(before) if !name.is_empty() => drop(self.prepared.insert(name, before)),
-                        _ => drop(self.prepared.remove(&name)),
-                    }
+            Some(Expect::Parse { change, refusal: given }) => {
+                refusal = given;
+                // An unnamed statement is gone once another was tried.
+                if let Change::Prepared(name, _) = change
+                    && name.is_empty()
+                {
+                    self.done.apply(&Change::NoPrepared(Some(name)));
                 }
             }
             // Values are bound here, and folded into plans.
-            Some(Expect::Bind) => stage = Stage::Running,
-            Some(Expect::Describe { .. } | Expect::Close) => {}
+            Some(Expect::Bind { .. }) => stage = Stage::Running,
+            Some(Expect::Describe { .. } | Expect::Close(_)) => {}
             Some(Expect::Own) => own = true,
             Some(ready @ Expect::Ready { .. }) => {
                 // A deferred constraint fails when the transaction ends.
@@ -1207,30 +1426,14 @@ impl Engine {
             if matches!(next, Expect::Ready { sync, .. } if *sync == extended) {
                 break;
             }
-            match self.expected.pop_front() {
-                Some(Expect::Parse { name, before, prepared }) => {
-                    if self.prepared.get(&name).is_some_and(|now| Arc::ptr_eq(now, &prepared)) {
-                        match before {
-                            Some(before) => drop(self.prepared.insert(name, before)),
-                            None => drop(self.prepared.remove(&name)),
-                        }
-                    }
-                }
-                _ => {}
-            }
+            self.expected.pop_front();
+        }
+        // Names mean what they meant, but for what is still to come.
+        self.sent = self.done.clone();
+        for change in self.expected.iter().filter_map(Expect::change) {
+            self.sent.apply(change);
         }
         Ok(())
-    }
-}
-
-impl Subjects {
-    fn clone_position(&self) -> (usize, usize) {
-        (self.bytes.len(), self.count)
-    }
-
-    fn rewind(&mut self, (bytes, count): (usize, usize)) {
-        self.bytes.truncate(bytes);
-        self.count = count;
     }
 }
 
@@ -1259,10 +1462,10 @@ fn out_of_turn(what: &str, instead: Option<&Expect>) -> Fatal {
         Some(Expect::Ready { .. }) => "ReadyForQuery",
         Some(Expect::Own) => "the answer to the gateway",
         Some(Expect::Parse { .. }) => "ParseComplete",
-        Some(Expect::Bind) => "BindComplete",
+        Some(Expect::Bind { .. }) => "BindComplete",
         Some(Expect::Describe { .. }) => "a description",
         Some(Expect::Execute { .. }) => "the answer to Execute",
-        Some(Expect::Close) => "CloseComplete",
+        Some(Expect::Close(_)) => "CloseComplete",
         Some(Expect::Refused(_)) => "an error",
     };
     Fatal::Server(format!("{what} where {expected} was due"))

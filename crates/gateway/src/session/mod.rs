@@ -113,6 +113,11 @@ impl Ended {
             Self::Fatal(error @ Fatal::TooManyRows(_)) => {
                 Some(("54000", error.to_string(), Some("narrow the statement down, or ask for a transfer")))
             }
+            Self::Fatal(Fatal::Meaning) => told(
+                "42501",
+                "denied: a name means something else than it did when it was used",
+                Some("wait for answers before names are used again"),
+            ),
             Self::Fatal(Fatal::Server(_)) => told("57P01", "the session was ended by the database", None),
             Self::NotLogged(_) => told(
                 "58030",
@@ -170,7 +175,10 @@ struct Session<S> {
     transaction_since: Option<Instant>,
     heard_at: Instant,
     process: u32,
+    /// Whether the client said that it ends.
     leaving: bool,
+    /// Whether nothing more comes from the client.
+    closed: bool,
     hold: bool,
 }
 
@@ -203,6 +211,7 @@ where
                 Session::new(gateway.clone(), stream, buffer, principal, peer, asked, standing, server, &entered);
             let ended = session.serve().await;
             let Err(ended) = ended else { return Ok(()) };
+            session.wires.flush_covered().await;
             if matches!(ended, Ended::Fatal(Fatal::Mismatch(_))) {
                 session.log_mismatch(&ended).await;
             }
@@ -303,6 +312,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             heard_at: Instant::now(),
             process: entered.process,
             leaving: false,
+            closed: false,
             hold: false,
         }
     }
@@ -312,6 +322,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             self.stand_again().await?;
             self.hear_client().await?;
             self.send().await?;
+            if self.closed && !self.hold {
+                let rest = wire::frame(&self.wires.from_client, self.gateway.limits.max_message_bytes);
+                self.leaving |= !matches!(rest, Ok(Some(_)));
+            }
             self.hear_server()?;
             if self.after_effects().await? {
                 continue;
@@ -320,11 +334,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             {
                 return Ok(());
             }
-            let read_client = !self.hold && !self.leaving && self.wires.to_server.len() < MOST_UNSENT;
+            let read_client = !self.hold && !self.leaving && !self.closed && self.wires.to_server.len() < MOST_UNSENT;
             let read_server = self.wires.waiting < MOST_WAITING;
             let happened = self.wires.wait(&mut self.tick, read_client, read_server, &self.gateway).await?;
             if happened.client_gone {
-                return Ok(());
+                // It may still read: what it asked before is answered first.
+                self.closed = true;
             }
             if happened.server_gone {
                 self.hear_server()?;
@@ -372,7 +387,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     async fn stand(&mut self) -> Result<(), Ended> {
         let standing = self.gateway.stand(&self.principal, &self.wish, self.peer).await.map_err(Ended::Control)?;
         self.treated.clear();
-        let same = Arc::ptr_eq(&standing.view, &self.standing.view);
+        // What was prepared under one ticket may be of tables that another is not for.
+        let ticket = |standing: &Standing| standing.ticket.as_ref().map(|ticket| ticket.id);
+        let same = Arc::ptr_eq(&standing.view, &self.standing.view) && ticket(&standing) == ticket(&self.standing);
         self.standing = standing;
         if same {
             return Ok(());
@@ -855,6 +872,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wires<S> {
             happened.ticked = true;
         }
         if progress { Poll::Ready(Ok(happened)) } else { Poll::Pending }
+    }
+
+    /// Sends what may leave, so that nobody hears of the end in the middle of a message.
+    async fn flush_covered(&mut self) {
+        let writing = self.client.write_all_buf(&mut self.to_client);
+        let _ = tokio::time::timeout(Duration::from_secs(5), writing).await;
     }
 
     /// Goes on with everything that is being logged, and lets leave what is.

@@ -2,8 +2,16 @@
 
 mod bypass;
 mod clients;
+mod closed;
+mod kill;
+mod machine;
+mod names;
 mod operator;
+mod oracle;
+mod pseudonyms;
+mod raw;
 mod reading;
 mod stage;
+mod stops;
 mod through;
 mod wire;
