@@ -157,7 +157,7 @@ impl Compiled {
         let mut reasons = Vec::new();
         let needed = self.needed(purpose_name, zone_name, conditions);
         let help = match needed.as_slice() {
-            [] => format!("see `{zone_name}` in the table of `vigie policy show` for what it may do"),
+            [] => format!("see `{zone_name}` in the table of `vigie policy table` for what it may do"),
             needed => {
                 let words: Vec<String> = needed.iter().map(|condition| way_to(*condition).to_owned()).collect();
                 words.join(", and ")

@@ -4,7 +4,7 @@
 //! opened here, and closed again.
 
 use super::{
-    arguments::{AnswerOptions, ConfigOptions, EraseOptions, ExplainOptions, ReportOptions},
+    arguments::{AnswerOptions, EraseOptions, ExplainOptions, ReportOptions},
     config_of, fault, private,
 };
 use crate::{

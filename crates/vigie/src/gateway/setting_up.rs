@@ -85,8 +85,9 @@ cedar = \"policy/policies\"
 file = \"people.toml\"
 unknown_network = \"deny\"      # what an address in none of the networks below means: deny, or allow
 # oidc = {{ issuer = \"https://idp.example\", audience = \"vigie\", keys_url = \"https://idp.example/keys\" }}
-[[people.network]]
-networks = [\"127.0.0.0/8\", \"::1/128\"]
+# [[people.network]]          # for each network that readers come from
+# cidr = \"192.0.2.0/24\"
+# country = \"IE\"              # who is on record elsewhere is refused
 
 [ledger]
 folder = \"accesses\"           # or url = \"http://127.0.0.1:8650\", of a `vigie ledger serve`

@@ -119,6 +119,7 @@ async fn list(options: &ListOptions, common: &Common) -> Result<u8, Fault> {
 fn in_words(ticket: &FiledTicket) -> String {
     let state = match (ticket.is_overdue, ticket.is_valid, &ticket.approver, ticket.reviewed_by.is_some()) {
         (true, ..) => "REVIEW OVERDUE",
+        (_, true, _, true) => "valid, reviewed",
         (_, true, ..) => "valid",
         (_, _, _, true) => "reviewed",
         (_, _, None, _) => "not approved",
