@@ -67,14 +67,13 @@ pub fn treat(sql: &str, statement: &Statement, fingerprint: [u8; 32], asked: &As
         Statement::Read(read) => about.read(sql, read),
         Statement::Write(write) => about.write(write),
         Statement::Transaction(transaction) => about.transaction(transaction),
-        Statement::SetTransaction { .. } => forward(Forward::plain(sql)),
         Statement::Set { name, value, local } => about.set(name, value.as_deref(), *local),
         Statement::Reset { name } => match name.as_deref() {
             Some(name) if name.starts_with("vigie.") => about.set(name, None, false),
             Some(name) if SETTINGS.contains(&name) || name == "statement_timeout" => forward(Forward::plain(sql)),
             _ => about.refuse("this setting is the gateway's", "reset single settings of your own, such as TimeZone"),
         },
-        Statement::Show { .. } => forward(Forward::plain(sql)),
+        Statement::Show { .. } | Statement::SetTransaction { .. } => forward(Forward::plain(sql)),
         Statement::Declare { cursor, hold, binary, read, .. } => {
             if *hold {
                 return about.refuse(
@@ -86,7 +85,7 @@ pub fn treat(sql: &str, statement: &Statement, fingerprint: [u8; 32], asked: &As
                 return about
                     .refuse("a BINARY cursor hides its formats", "ask for binary results by the extended protocol");
             }
-            about.named(about.read(sql, read), Naming::Declare(cursor.clone()))
+            About::named(about.read(sql, read), Naming::Declare(cursor.clone()))
         }
         Statement::Fetch { cursor, .. } => match asked.engine.cursor(cursor) {
             Some((output, relies)) => forward(Forward { output, relies: Some(relies), ..Forward::plain(sql) }),
@@ -97,7 +96,7 @@ pub fn treat(sql: &str, statement: &Statement, fingerprint: [u8; 32], asked: &As
         }
         Statement::Prepare { name, statement, .. } => {
             let inner = treat(sql, statement, fingerprint, asked);
-            about.named(inner, Naming::Prepare(name.clone()))
+            About::named(inner, Naming::Prepare(name.clone()))
         }
         Statement::Execute { name, .. } => match asked.engine.prepared(name) {
             Some((output, relies)) => forward(Forward { output, relies: Some(relies), ..Forward::plain(sql) }),
@@ -171,7 +170,7 @@ impl About<'_> {
         self.refusal(code, message, "it may have gone with a change of purpose", vec![format!("unknown {kind}")])
     }
 
-    fn named(&self, treatment: Treatment, naming: Naming) -> Treatment {
+    fn named(treatment: Treatment, naming: Naming) -> Treatment {
         match treatment {
             Treatment::Forward(inner) => forward(Forward { naming, ..*inner }),
             other => other,

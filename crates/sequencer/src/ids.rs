@@ -279,7 +279,10 @@ impl EventIds {
             return None;
         }
         // With room for as many again: growing would copy them over and over.
-        let ids = std::mem::replace(&mut self.newest, Map::with_capacity_and_hasher(IN_MEMORY, BuildHasherDefault::default()));
+        let ids = std::mem::replace(
+            &mut self.newest,
+            Map::with_capacity_and_hasher(IN_MEMORY, BuildHasherDefault::default()),
+        );
         let frozen = Frozen { ids, from: self.from, to: self.to, latest_heartbeat: self.latest_heartbeat };
         self.from = self.to;
         Some(self.shared.change(|older| {

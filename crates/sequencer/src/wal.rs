@@ -222,12 +222,11 @@ impl Wal {
         self.older.extend(self.current.take());
         let mut held = self.stock.held();
         let next = if needed <= self.stock.segment_bytes { held.next.take() } else { None };
-        let segment = match next {
-            Some(segment) => segment,
-            None => {
-                let bytes = needed.max(self.stock.segment_bytes);
-                self.stock.make(&mut held, bytes).map_err(failed(&self.stock.folder, "given another segment"))?
-            }
+        let segment = if let Some(segment) = next {
+            segment
+        } else {
+            let bytes = needed.max(self.stock.segment_bytes);
+            self.stock.make(&mut held, bytes).map_err(failed(&self.stock.folder, "given another segment"))?
         };
         self.current = Some(Used { segment, first, at: 0 });
         Ok(())

@@ -271,11 +271,7 @@ impl Meanings {
             }
             Change::NoPrepared(Some(name)) => drop(self.prepared.remove(name)),
             Change::NoPrepared(None) => self.prepared.clear(),
-            Change::NoPortal(name) => {
-                self.portals.remove(name);
-                self.cursors.remove(name);
-            }
-            Change::NoCursor(Some(name)) => {
+            Change::NoPortal(name) | Change::NoCursor(Some(name)) => {
                 self.portals.remove(name);
                 self.cursors.remove(name);
             }
@@ -815,6 +811,7 @@ impl Engine {
     }
 
     /// A question that nobody planned is not asked.
+    #[expect(clippy::unnecessary_box_returns, reason = "refusals travel in boxes everywhere")]
     fn unplanned(said: &Arc<Said>) -> Box<Refusal> {
         Box::new(Refusal {
             code: "42501",
@@ -825,6 +822,7 @@ impl Engine {
         })
     }
 
+    #[expect(clippy::unnecessary_box_returns, reason = "refusals travel in boxes everywhere")]
     fn unknown(kind: &str, name: &str, code: &'static str) -> Box<Refusal> {
         Box::new(Refusal {
             code,
@@ -1231,14 +1229,12 @@ impl Engine {
                     return Ok(());
                 }
                 let relation = 1 << shape.alike[number];
-                match seen[..n_seen].iter_mut().find(|(known, _)| *known == subject) {
-                    Some((_, relations)) => *relations |= relation,
-                    None => {
-                        let room = seen.get_mut(n_seen);
-                        *room.ok_or_else(|| Fatal::Server("a row of too many people".to_owned()))? =
-                            (subject, relation);
-                        n_seen += 1;
-                    }
+                if let Some((_, relations)) = seen[..n_seen].iter_mut().find(|(known, _)| *known == subject) {
+                    *relations |= relation;
+                } else {
+                    let room = seen.get_mut(n_seen);
+                    *room.ok_or_else(|| Fatal::Server("a row of too many people".to_owned()))? = (subject, relation);
+                    n_seen += 1;
                 }
             }
             for (subject, relations) in &seen[..n_seen] {

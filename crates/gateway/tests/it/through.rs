@@ -129,7 +129,8 @@ fn every_client_works_through_the_gateway_and_each_difference_is_known() {
 
 /// Masks what the names of roles end in: a hash of their rights, which changes with every column of the map.
 fn without_hashes(text: &str) -> String {
-    let is_hash = |tail: &str| tail.len() >= 9 && tail.as_bytes()[1..9].iter().all(|byte| b"0123456789abcdef".contains(byte));
+    let is_hash =
+        |tail: &str| tail.len() >= 9 && tail.as_bytes()[1..9].iter().all(|byte| b"0123456789abcdef".contains(byte));
     let mut masked = String::new();
     let mut rest = text;
     while let Some(at) = rest.find('_') {
