@@ -2,6 +2,7 @@
 //! gateway in front, all made anew and ended with the process.
 
 use std::{
+    fmt::Write as _,
     fs,
     path::PathBuf,
     process::Command,
@@ -107,10 +108,11 @@ fn people() -> String {
     let verifier = scram::verifier(PASSWORD, b"0123456789abcdef", 4096);
     for (id, entity, country, group, trained) in PEOPLE_HERE {
         let groups = if group.is_empty() { String::new() } else { format!("\"{group}\"") };
-        text.push_str(&format!(
+        let _ = write!(
+            text,
             "[[person]]\nid = \"{id}\"\nname = \"{id}\"\nentity = \"{entity}\"\ncountry = \"{country}\"\n\
              groups = [{groups}]\nscram = \"{verifier}\"\n"
-        ));
+        );
         if trained {
             text.push_str("training_until = \"2099-01-01\"\n");
         }
@@ -134,7 +136,7 @@ impl Stage {
     pub fn on(database: &str, change: impl FnOnce(&mut Config)) -> Self {
         let folder = TempDir::new().expect("a folder");
         let path = folder.path();
-        let secret: String = (0..32).map(|byte| format!("{byte:02x}")).collect();
+        let secret = "01".repeat(32);
         fs::write(path.join("secret"), &secret).expect("files can be written");
         // Roles are the server's, so each database has a map of its own name.
         let name = database.replace('_', "-");
