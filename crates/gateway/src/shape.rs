@@ -196,6 +196,7 @@ impl Shape {
     }
 
     /// Returns the same with what is disclosed of people who are in several relations of a row: each is the bits of those.
+    #[must_use]
     pub fn with_together(&self, together: &[u32]) -> Self {
         let mut shape = self.clone();
         for relations in together {

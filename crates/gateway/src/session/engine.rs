@@ -271,11 +271,7 @@ impl Meanings {
             }
             Change::NoPrepared(Some(name)) => drop(self.prepared.remove(name)),
             Change::NoPrepared(None) => self.prepared.clear(),
-            Change::NoPortal(name) => {
-                self.portals.remove(name);
-                self.cursors.remove(name);
-            }
-            Change::NoCursor(Some(name)) => {
+            Change::NoPortal(name) | Change::NoCursor(Some(name)) => {
                 self.portals.remove(name);
                 self.cursors.remove(name);
             }
@@ -1229,14 +1225,12 @@ impl Engine {
                     return Ok(());
                 }
                 let relation = 1 << shape.alike[number];
-                match seen[..n_seen].iter_mut().find(|(known, _)| *known == subject) {
-                    Some((_, relations)) => *relations |= relation,
-                    None => {
-                        let room = seen.get_mut(n_seen);
-                        *room.ok_or_else(|| Fatal::Server("a row of too many people".to_owned()))? =
-                            (subject, relation);
-                        n_seen += 1;
-                    }
+                if let Some((_, relations)) = seen[..n_seen].iter_mut().find(|(known, _)| *known == subject) {
+                    *relations |= relation;
+                } else {
+                    let room = seen.get_mut(n_seen);
+                    *room.ok_or_else(|| Fatal::Server("a row of too many people".to_owned()))? = (subject, relation);
+                    n_seen += 1;
                 }
             }
             for (subject, relations) in &seen[..n_seen] {
