@@ -20,7 +20,8 @@ use vigie_policy::rights::RoleKind;
 use vigie_statement::{
     Read, Relation, Statement, Write,
     reading::{
-        CopyEncoding, CopySource, Names, Output as ReadOutput, OutputValue, Place, Shape, Transaction, WriteKind,
+        CopyEncoding, CopySource, Names, Output as ReadOutput, OutputValue, Place, QualifiedName, Shape, Transaction,
+        WriteKind,
     },
 };
 
@@ -44,6 +45,9 @@ const SETTINGS: [&str; 17] = [
     "geqo",
     "jit",
 ];
+
+/// Functions over a window that show places, and nobody's values.
+const RANKS: [&str; 6] = ["row_number", "rank", "dense_rank", "percent_rank", "cume_dist", "ntile"];
 
 /// What is known when a statement arrives.
 #[derive(Debug)]
@@ -292,6 +296,15 @@ impl About<'_> {
             return self.refuse(
                 &format!("rows of `{}` would be read without saying whose they are", relation.name),
                 "join the table in FROM instead of a subquery, WITH or a set operation",
+            );
+        }
+        // In a row of one person, other functions over a window show what others have, also people who are held back, or
+        // whose rows are never fetched.
+        let only_ranks = |function: &QualifiedName| RANKS.contains(&function.name.as_str());
+        if read.clauses.window && !read.names.functions.iter().all(only_ranks) {
+            return self.refuse(
+                "a window shows values of other people than the row's own",
+                "use row_number(), rank() and the like alone, or ask for the rows",
             );
         }
         match read.shape {

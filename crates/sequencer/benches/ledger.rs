@@ -98,7 +98,7 @@ fn batches(folder: &Path, batch: u64) -> (f64, f64, f64, f64) {
     log.close().expect("it runs");
     let behind = closing.elapsed();
     assert!(behind < Duration::from_secs(10), "publishing is {behind:?} behind");
-    let cpu = (processor() - before).as_secs_f64() * 1e6 / number as f64;
+    let cpu = processor().saturating_sub(before).as_secs_f64() * 1e6 / number as f64;
     taken.sort();
     (rate, quantile(&taken, 0.5), quantile(&taken, 0.99), cpu)
 }
@@ -136,7 +136,7 @@ fn writers(folder: &Path, count: u64) -> (f64, f64, f64, f64) {
 fn measured(mut taken: Vec<Duration>, start: Instant, before: Duration) -> (f64, f64, f64, f64) {
     let count = taken.len() as f64;
     let rate = count / start.elapsed().as_secs_f64();
-    let cpu = (processor() - before).as_secs_f64() * 1e6 / count;
+    let cpu = processor().saturating_sub(before).as_secs_f64() * 1e6 / count;
     taken.sort();
     (rate, quantile(&taken, 0.5), quantile(&taken, 0.99), cpu)
 }

@@ -1,3 +1,5 @@
+//! Series from definition to release, their SQL on a real server, and the journal cut at every byte.
+
 use crate::{wire::Release, *};
 use std::{cell::RefCell, convert::Infallible};
 use vigie_testkit::postgres::PostgresServer;

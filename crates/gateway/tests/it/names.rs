@@ -221,3 +221,22 @@ fn what_was_prepared_by_sql_is_run_by_the_extended_protocol() {
         covered(&came);
     });
 }
+
+#[test]
+fn a_window_shows_nobody_in_the_row_of_another() {
+    let stage = Stage::with(300, |_| {});
+    runtime().block_on(async {
+        let mut raw = Raw::connect(&stage, READER, PURPOSE).await;
+        for function in
+            ["array_agg(display_name)", "first_value(display_name)", "lag(display_name)", "max(display_name)"]
+        {
+            raw.parse("", &format!("SELECT {function} OVER (ORDER BY id) FROM users")).bind("", "").execute("", 1);
+            let came = raw.sync().await;
+            assert_eq!((came.rows.len(), came.errors.as_slice()), (0, ["42501".to_owned()].as_slice()), "{came:?}");
+        }
+        assert_eq!(
+            raw.query("SELECT id, row_number() OVER (ORDER BY id) FROM users WHERE id < 5").await.errors,
+            [""; 0]
+        );
+    });
+}

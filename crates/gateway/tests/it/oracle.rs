@@ -429,9 +429,9 @@ async fn ask(raw: &mut Raw, asked: &Asked, way: Way) -> Came {
     }
 }
 
-type Sorted = (Vec<Vec<Option<Vec<u8>>>>, Vec<Vec<u8>>);
+type Row = Vec<Option<Vec<u8>>>;
 
-fn sorted(came: &Came) -> Sorted {
+fn sorted(came: &Came) -> (Vec<Row>, Vec<Vec<u8>>) {
     let (mut rows, mut copied) = (came.rows.clone(), came.copied.clone());
     rows.sort();
     copied.sort();

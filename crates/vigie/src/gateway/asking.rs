@@ -262,7 +262,7 @@ pub async fn erase(options: &EraseOptions, common: &Common) -> Result<u8, Fault>
 fn bytes_of(digits: &str, what: &str) -> Result<Vec<u8>, Fault> {
     let wrong = || Fault::Gateway { why: format!("{what} is not hexadecimal"), help: None };
     let digits = digits.trim();
-    if digits.len() % 2 != 0 || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+    if !digits.len().is_multiple_of(2) || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
         return Err(wrong());
     }
     let pair = |at: usize| u8::from_str_radix(&digits[at..at + 2], 16).map_err(|_| wrong());
@@ -284,7 +284,7 @@ fn demand_of(path: &Path) -> Result<Demand, Fault> {
 }
 
 /// `vigie gateway answer`.
-pub async fn answer(options: &AnswerOptions, common: &Common) -> Result<u8, Fault> {
+pub fn answer(options: &AnswerOptions, common: &Common) -> Result<u8, Fault> {
     let config = config_of(&options.gateway)?;
     must_be_new(&options.out)?;
     let demand = demand_of(&options.demand)?;
@@ -332,7 +332,13 @@ fn write_answer(
 ) -> Result<u8, Fault> {
     private::folder(&options.out)?;
     private::file(&options.out.join("answer"), answer)?;
-    let lines: String = missing.iter().map(|(index, why)| format!("{index} {why}\n")).collect();
+    let mut lines = String::new();
+    for (index, why) in missing {
+        lines.push_str(&index.to_string());
+        lines.push(' ');
+        lines.push_str(why);
+        lines.push('\n');
+    }
     private::file(&options.out.join("missing.txt"), lines.as_bytes())?;
     if common.json {
         let missing: Vec<_> = missing.iter().map(|(index, why)| json!({ "index": index, "why": why })).collect();
@@ -354,7 +360,10 @@ fn base64(seed: &Seed) -> String {
     vigie_ledger::Hash(seed.0).to_base64()
 }
 
-fn read_answer(said: &Value) -> Option<(Vec<u8>, Vec<(u64, String)>)> {
+/// An answer, and the indexes that are missing from it with the reasons.
+type AnswerRead = (Vec<u8>, Vec<(u64, String)>);
+
+fn read_answer(said: &Value) -> Option<AnswerRead> {
     let answer = said["answer"].as_str()?.as_bytes().to_vec();
     let missing = said["missing"].as_array()?.iter();
     let missing = missing.map(|one| Some((one[0].as_u64()?, one[1].as_str()?.to_owned()))).collect::<Option<_>>()?;

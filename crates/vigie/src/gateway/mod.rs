@@ -47,7 +47,7 @@ pub async fn run(options: &GatewayOptions, common: &Common) -> Result<u8, Fault>
         GatewayCommand::Verifier => setting_up::verifier(common),
         GatewayCommand::Explain(options) => asking::explain(options, common).await,
         GatewayCommand::Erase(options) => asking::erase(options, common).await,
-        GatewayCommand::Answer(options) => asking::answer(options, common).await,
+        GatewayCommand::Answer(options) => asking::answer(options, common),
         GatewayCommand::Ticket(options) => tickets::run(options, common).await,
     }
 }

@@ -94,17 +94,16 @@ pub async fn serve(options: &ConfigOptions, common: &Common) -> Result<u8, Fault
     }
     // Whoever waits for it may be gone already.
     let _ = ending.send(true);
-    let served = match first {
-        Some(served) => served,
-        None => {
-            if !common.quiet {
-                eprintln!("vigie: ending; sessions have {} s for what they are doing", GRACE.as_secs());
-            }
-            tokio::select! {
-                served = &mut serving => served,
-                // Twice means at once. What is logged is logged; what was not, has not left.
-                _ = interrupt.recv() => { serving.abort(); Ok(Ok(())) }
-            }
+    let served = if let Some(served) = first {
+        served
+    } else {
+        if !common.quiet {
+            eprintln!("vigie: ending; sessions have {} s for what they are doing", GRACE.as_secs());
+        }
+        tokio::select! {
+            served = &mut serving => served,
+            // Twice means at once. What is logged is logged; what was not, has not left.
+            _ = interrupt.recv() => { serving.abort(); Ok(Ok(())) }
         }
     };
     if let Some((_, admin)) = admin {

@@ -146,7 +146,7 @@ pub fn init(options: &InitOptions, common: &Common) -> Result<u8, Fault> {
             "name the authority of its certificate with `--server-ca FILE`",
         ));
     }
-    let named = options.name.as_ref().map(|name| name.to_string());
+    let named = options.name.as_ref().map(ToString::to_string);
     let name = match named {
         Some(name) => name,
         None => options
