@@ -134,9 +134,9 @@ mod tests {
                 });
                 tokio::task::yield_now().await;
                 if kept {
-                    promise.tell(Ok(Vec::new()))
+                    promise.tell(Ok(Vec::new()));
                 } else {
-                    drop(promise)
+                    drop(promise);
                 }
                 waits.await.unwrap()
             });
