@@ -43,4 +43,4 @@ CONFIG
 "$vigie" ledger init "$folder/accesses" --origin bench.example/accesses --quiet
 "$vigie" choices install "$here/policy/map.toml" --database "$address" --quiet
 "$vigie" choices work-off --database "$address" --quiet
-"$vigie" policy apply "$here/policy" --secret "$folder/gateway.secret" --database "$address" --quiet
+"$vigie" policy apply "$here/policy" --secret-file "$folder/gateway.secret" --database "$address" --quiet
