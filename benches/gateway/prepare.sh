@@ -42,5 +42,5 @@ vault = "vault"
 CONFIG
 "$vigie" ledger init "$folder/accesses" --origin bench.example/accesses --quiet
 "$vigie" choices install "$here/policy/map.toml" --database "$address" --quiet
-"$vigie" choices work-off --database "$address" --quiet
+"$vigie" choices work-off --batch 1000000 --database "$address" --quiet
 "$vigie" policy apply "$here/policy" --secret-file "$folder/gateway.secret" --database "$address" --quiet

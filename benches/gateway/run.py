@@ -149,13 +149,14 @@ def fill(bin_folder, port):
         check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )
     run_sql(bin_folder, port, DATABASE, f"""
-        ALTER TABLE pgbench_accounts ADD COLUMN pmask bigint NOT NULL DEFAULT 9223372036854775807;
+        ALTER TABLE pgbench_accounts ADD COLUMN pmask bigint NOT NULL DEFAULT 1;
         CREATE TABLE bulk AS SELECT n::bigint AS id, (n / 5)::bigint AS subject,
             (ARRAY['view', 'like', 'follow', 'purchase'])[1 + n % 4] AS kind, repeat(md5(n::text), 2) AS note,
             (n * 37 % 100000)::bigint AS amount_minor, TIMESTAMPTZ '2026-01-01' + n * interval '7 s' AS ts,
-            9223372036854775807 AS pmask
+            1::bigint AS pmask
         FROM generate_series(1, {BULK_ROWS}) AS n;
         GRANT SELECT ON pgbench_accounts, bulk TO {USER};
+        CREATE INDEX ON bulk (subject);
         VACUUM (FREEZE, ANALYZE) pgbench_accounts, bulk;
     """)
 
