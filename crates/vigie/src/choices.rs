@@ -395,8 +395,9 @@ async fn work_off(options: &WorkOffOptions, common: &Common) -> Result<u8, Fault
         if over && !options.follow {
             break progress;
         }
-        // Whether an old reader has ended cannot be waited for, only looked at again.
-        let pause = std::time::Duration::from_millis(if progress.written > 0 { 0 } else { 100 });
+        // Whether an old reader has ended cannot be waited for, only looked at again. A sweep that finds every mask right
+        // writes nothing either, and must not be slowed down by much.
+        let pause = std::time::Duration::from_millis(if progress.written > 0 { 0 } else { 10 });
         tokio::select! {
             _ = &mut interrupted => break progress,
             () = tokio::time::sleep(pause) => {}

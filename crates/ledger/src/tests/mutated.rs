@@ -29,7 +29,7 @@ static WRITTEN: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     all.push(
         format!(
             "log {} https://log.example/\nwitness a {} https://a.example/\nwitness b {}\ngroup both all a b\n\
-             group any any a both\nquorum any\n",
+             group any any both\nquorum any\n",
             log_key().verifier(),
             one.verifier(),
             two.verifier()

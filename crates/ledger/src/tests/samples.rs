@@ -285,7 +285,7 @@ fn a_receipt_from_another_head_shows_nothing() {
 
 /// One of each thing that is written down: a demand, receipts with what they show, an answer, a checkpoint, an entry.
 pub(super) fn written() -> Vec<Vec<u8>> {
-    let operator = Operator::new(0..3, EVENTS);
+    let operator = Operator::new(0..3, 1);
     let demand = operator.demand();
     let receipts: Vec<_> = [1, 5].into_iter().filter_map(|row| operator.item(row)).collect();
     let mut answer = Answer::to(&demand);
