@@ -7,15 +7,15 @@
 //! A statement this module cannot read is [`Unreadable`], never an empty [`Read`], so that the gate denies what it does
 //! not understand. That includes every construct that `walk` does not know by name, though the grammar accepts it.
 //!
-//! The grammar is C. [`read`] runs it in this process; a gateway asks a [`worker::Pool`] instead, whose processes may
+//! The grammar is C. [`read()`] runs it in this process; a gateway asks a [`worker::Pool`] instead, whose processes may
 //! crash on hostile text without taking anybody's session with them. Texts that differ only in literals share a
-//! [`skeleton`], so that most are not parsed at all.
+//! [`mod@skeleton`], so that most are not parsed at all.
 //!
 //! All of this is true only of texts in UTF-8 read with `standard_conforming_strings = on`: whoever lets a client change
 //! either must not believe a word of it.
 //!
 //! In reading order: [`reading`] (what is found), [`mod@read`] and `walk` (how), `refusal` (what is always refused),
-//! [`edit`] (rewriting a text without touching the rest of it), [`aggregate`] (the grammar of statistics), [`skeleton`]
+//! [`edit`] (rewriting a text without touching the rest of it), [`aggregate`] (the grammar of statistics), [`mod@skeleton`]
 //! and [`worker`] (doing it quickly, and safely).
 //!
 //! # Example

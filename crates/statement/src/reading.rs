@@ -24,7 +24,7 @@ pub struct Reading {
 impl Reading {
     /// Returns whether another text that differs from this one only in literals could be read differently.
     ///
-    /// If not, whoever has this reading need not read the other ([`crate::skeleton`]).
+    /// If not, whoever has this reading need not read the other ([`mod@crate::skeleton`]).
     pub fn is_literal_dependent(&self) -> bool {
         self.statements.iter().any(Statement::is_literal_dependent)
     }

@@ -88,7 +88,9 @@ fn vectors_are_up_to_date() {
     let made = format!("{}\n", serde_json::to_string_pretty(&vectors()).expect("JSON"));
     let path = folder().join("ledger.json");
     let kept = std::fs::read_to_string(&path).unwrap_or_default();
-    if made != kept {
+    // Compared by what they say: in which order a map's keys are printed is a matter of who else is built along.
+    let kept: Option<serde_json::Value> = serde_json::from_str(&kept).ok();
+    if kept.as_ref() != Some(&vectors()) {
         let proposal = path.with_extension("json.new");
         std::fs::write(&proposal, made).expect("the folder can be written");
         panic!(
