@@ -4,7 +4,6 @@ mod crash;
 mod damage;
 mod disk;
 mod doors;
-mod killed;
 mod queued;
 mod witnessed;
 
