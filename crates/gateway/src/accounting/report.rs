@@ -62,7 +62,7 @@ pub enum ReportError {
 }
 
 impl Account {
-    /// Lists all accesses to the data of a person that were promised before, the oldest first.
+    /// Lists all accesses to the data of a person that were promised before, in the ledger's order.
     ///
     /// # Errors
     ///
@@ -76,6 +76,8 @@ impl Account {
                 self.report_event(&record, &rows, &mut lines).await?;
             }
         }
+        // The vault knows minutes only; the ledger knows what came first.
+        lines.sort_by_key(|line| line.row);
         Ok(lines)
     }
 
