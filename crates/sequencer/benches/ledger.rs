@@ -1,9 +1,12 @@
 //! How fast a log takes entries, beside what the same disk and processor do bare, in one run.
 //!
-//! `cargo bench -p vigie-sequencer --bench ledger [-- FOLDER]` writes below FOLDER, or below the system's folder for
-//! temporary files; on a file system in memory the figures mean nothing.
+//! `cargo bench -p vigie-sequencer --bench ledger [-- [FOLDER] [--only PART]]` writes below FOLDER, or below the system's
+//! folder for temporary files; on a file system in memory the figures mean nothing. PART is the size of a batch, `writers`,
+//! `threads` or `reading`.
 //!
-//! The surprise: ratios are what to look at. The disk of a virtual machine is as fast as its neighbours let it be.
+//! The surprise: ratios, and the processor's time an entry, are what to look at. The disk of a virtual machine is as fast as
+//! its neighbours let it be; and ext4 passes over the inodes of files that were removed in the last minutes, one by one, so
+//! that a run right after another, whose files were removed, makes files more slowly.
 
 use std::{
     fs::OpenOptions,
@@ -67,8 +70,9 @@ fn quantile(sorted: &[Duration], q: f64) -> f64 {
 }
 
 /// Two who append in turn, so that one batch is made while the other is written.
-fn batches(folder: &Path, batch: u64) -> (f64, f64, f64) {
+fn batches(folder: &Path, batch: u64) -> (f64, f64, f64, f64) {
     let (_, log) = new_log(folder, &format!("batch-{batch}"));
+    let before = processor();
     let (start, mut number) = (Instant::now(), 0);
     let mut waiting: std::collections::VecDeque<(Instant, _)> = std::collections::VecDeque::new();
     let mut taken = Vec::new();
@@ -94,13 +98,16 @@ fn batches(folder: &Path, batch: u64) -> (f64, f64, f64) {
     log.close().expect("it runs");
     let behind = closing.elapsed();
     assert!(behind < Duration::from_secs(10), "publishing is {behind:?} behind");
+    let cpu = processor().saturating_sub(before).as_secs_f64() * 1e6 / number as f64;
     taken.sort();
-    (rate, quantile(&taken, 0.5), quantile(&taken, 0.99))
+    (rate, quantile(&taken, 0.5), quantile(&taken, 0.99), cpu)
 }
 
-fn writers(folder: &Path, count: u64) -> (f64, f64, f64) {
-    let (_, log) = new_log(folder, &format!("writers-{count}"));
+/// Tasks on a thread of their own, as a gateway has them: each appends an entry and waits for it.
+fn writers(folder: &Path, count: u64) -> (f64, f64, f64, f64) {
+    let (_, log) = new_log(folder, &format!("tasks-{count}"));
     let log = Arc::new(log);
+    let before = processor();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("threads");
     let start = Instant::now();
     let tasks: Vec<_> = (0..count)
@@ -123,9 +130,49 @@ fn writers(folder: &Path, count: u64) -> (f64, f64, f64) {
     for task in tasks {
         taken.extend(runtime.block_on(task).expect("no panic"));
     }
-    let rate = taken.len() as f64 / start.elapsed().as_secs_f64();
+    measured(taken, start, before)
+}
+
+fn measured(mut taken: Vec<Duration>, start: Instant, before: Duration) -> (f64, f64, f64, f64) {
+    let count = taken.len() as f64;
+    let rate = count / start.elapsed().as_secs_f64();
+    let cpu = processor().saturating_sub(before).as_secs_f64() * 1e6 / count;
     taken.sort();
-    (rate, quantile(&taken, 0.5), quantile(&taken, 0.99))
+    (rate, quantile(&taken, 0.5), quantile(&taken, 0.99), cpu)
+}
+
+/// The same with a thread for each.
+fn threads(folder: &Path, count: u64) -> (f64, f64, f64, f64) {
+    let (_, log) = new_log(folder, &format!("threads-{count}"));
+    let (log, before, start) = (&log, processor(), Instant::now());
+    let taken = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..count)
+            .map(|writer| {
+                scope.spawn(move || {
+                    let mut taken = Vec::new();
+                    let mut number = writer << 32;
+                    while start.elapsed() < TIME {
+                        let since = Instant::now();
+                        log.append(&event(number)).expect("it runs").wait().expect("it runs");
+                        taken.push(since.elapsed());
+                        number += 1;
+                    }
+                    taken
+                })
+            })
+            .collect();
+        threads.into_iter().flat_map(|thread| thread.join().expect("no panic")).collect()
+    });
+    measured(taken, start, before)
+}
+
+/// How long processors have worked for this process, to ten milliseconds.
+fn processor() -> Duration {
+    let status = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The name of the program, in parentheses, may hold spaces.
+    let after_name = status.rsplit(')').next().unwrap_or_default();
+    let ticks: u64 = after_name.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    Duration::from_millis(ticks * 10)
 }
 
 fn reading(folder: &Path) {
@@ -162,7 +209,11 @@ fn resident() -> String {
 }
 
 fn main() {
-    let parent = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    let mut arguments: Vec<_> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let at = arguments.iter().position(|argument| argument == "--only");
+    let only = at.map(|at| arguments.drain(at..).nth(1).expect("`--only` is followed by a name, and comes last"));
+    let wanted = |name: &str| only.as_ref().is_none_or(|only| only == name);
+    let parent = arguments.pop();
     let folder = match parent {
         Some(parent) => tempfile::tempdir_in(parent),
         None => tempfile::tempdir(),
@@ -171,16 +222,40 @@ fn main() {
     let tree = bare_tree();
     println!("bare tree: {:.2} M entries/s", tree / 1e6);
     println!(
-        "| batch | appends/s | p50 ms | p99 ms | bare syncs, entries/s | ratio | to bare tree |\n|---|---|---|---|---|---|---|"
+        "| batch | appends/s | p50 ms | p99 ms | processor, µs an entry | bare syncs, entries/s | ratio | to bare tree |\n\
+         |---|---|---|---|---|---|---|---|"
     );
     for batch in [1, 16, 256, 4096] {
+        if !wanted(&batch.to_string()) {
+            continue;
+        }
         let before = bare_syncs(folder.path(), batch as usize);
-        let (rate, p50, p99) = batches(folder.path(), batch);
+        let (rate, p50, p99, cpu) = batches(folder.path(), batch);
         let bare = f64::midpoint(before, bare_syncs(folder.path(), batch as usize));
-        println!("| {batch} | {rate:.0} | {p50:.2} | {p99:.2} | {bare:.0} | {:.2} | {:.2} |", rate / bare, rate / tree);
+        println!(
+            "| {batch} | {rate:.0} | {p50:.2} | {p99:.2} | {cpu:.2} | {bare:.0} | {:.2} | {:.2} |",
+            rate / bare,
+            rate / tree
+        );
     }
-    let (rate, p50, p99) = writers(folder.path(), 1000);
-    println!("1,000 writers of one entry each: {rate:.0}/s, p50 {p50:.2} ms, p99 {p99:.2} ms");
-    reading(folder.path());
+    if wanted("writers") {
+        let before = bare_syncs(folder.path(), 256);
+        let (rate, p50, p99, cpu) = writers(folder.path(), 1000);
+        let bare = f64::midpoint(before, bare_syncs(folder.path(), 256));
+        println!(
+            "1,000 tasks of one entry each: {rate:.0}/s, p50 {p50:.2} ms, p99 {p99:.2} ms, {cpu:.2} µs of processor an \
+             entry; bare syncs of 256 {bare:.0}/s"
+        );
+    }
+    if wanted("threads") {
+        let (rate, p50, p99, cpu) = threads(folder.path(), 1000);
+        println!(
+            "1,000 threads of one entry each: {rate:.0}/s, p50 {p50:.2} ms, p99 {p99:.2} ms, {cpu:.2} µs of processor an \
+             entry"
+        );
+    }
+    if wanted("reading") {
+        reading(folder.path());
+    }
     println!("memory of this process: {}", resident());
 }

@@ -14,6 +14,7 @@ use std::{
     io,
     os::unix::fs::{FileExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 /// A file that is open.
@@ -233,16 +234,17 @@ impl Files for SystemFiles {
 
 /// Puts files in their places, whole or not at all, and durably.
 #[derive(Debug)]
-pub(crate) struct Shelf<'files> {
-    files: &'files dyn Files,
+pub(crate) struct Shelf {
+    files: Arc<dyn Files>,
     root: PathBuf,
     staging: PathBuf,
+    /// Folders whose names are on disk.
     known_folders: std::collections::HashSet<PathBuf>,
 }
 
-impl<'files> Shelf<'files> {
+impl Shelf {
     /// Files below `root`, an existing folder; `staging`, too, exists, on the same file system.
-    pub(crate) fn new(files: &'files dyn Files, root: PathBuf, staging: PathBuf) -> Self {
+    pub(crate) fn new(files: Arc<dyn Files>, root: PathBuf, staging: PathBuf) -> Self {
         Self { files, root, staging, known_folders: std::collections::HashSet::new() }
     }
 
@@ -272,6 +274,11 @@ impl<'files> Shelf<'files> {
             self.files.sync_folder(&folder).map_err(|error| (folder, error))?;
         }
         Ok(())
+    }
+
+    /// Takes note that a folder was removed.
+    pub(crate) fn forget(&mut self, folder: &Path) {
+        self.known_folders.remove(folder);
     }
 
     fn make_folder(&mut self, folder: &Path) -> Result<(), (PathBuf, io::Error)> {

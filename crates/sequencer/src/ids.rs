@@ -2,12 +2,13 @@
 //!
 //! The newest ids are in memory; older ones in sorted files, one for a range of entries, that are merged eight by eight.
 //! For each file a small filter stays in memory, so that an id that is new seldom makes anybody read. With a hundred
-//! million entries that is about forty megabytes.
+//! million entries that is about forty megabytes. Files consist of pages of 4,096 bytes, each with a checksum.
 //!
 //! Out of scope: whether a repeat says the same as the first (`writer`).
 //!
-//! The surprise: nothing here is a source of truth. A file that is missing or damaged is left aside, and made again from
-//! the entries.
+//! The surprise: nothing here is a source of truth. A file that is missing or damaged is left aside when the log is opened,
+//! which reads all of them, and made again from the entries. One that is damaged while the log runs stops it: an event
+//! would be logged twice.
 
 use crate::files::Files;
 use std::{
@@ -15,22 +16,30 @@ use std::{
     hash::{BuildHasherDefault, Hasher},
     io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 use vigie_ledger::entry::EventId;
 
-/// From how many ids on the newest are written to a file.
-const IN_MEMORY: usize = 1 << 16;
+/// From how many ids on the newest are written to a file: as many as a table of 65,536 slots takes.
+const IN_MEMORY: usize = (1 << 16) / 8 * 7;
 /// How many files of a size are merged to one.
 const FAN_IN: usize = 8;
-const MAGIC: [u8; 8] = *b"VGIDS001";
+const MAGIC: [u8; 8] = *b"VGIDS002";
 /// Magic, range, number of ids, latest heartbeat, bits a key in the filter, checksum of the filter and of the head.
 const HEAD_BYTES: usize = 64;
 /// The name of a file that is being written.
 const STAGED: &str = "new";
 const RECORD_BYTES: usize = 24;
-/// How much is read at once.
+/// Ids of a page.
 const PAGE: usize = 170;
+/// The ids, their checksum, and zeros.
+const PAGE_BYTES: usize = 4096;
+const CHECKSUM_AT: usize = PAGE * RECORD_BYTES;
+/// How many pages are read at once where all are.
+const PAGES_AT_ONCE: u64 = 64;
 
 /// Hashes ids that were scattered already.
 #[derive(Debug, Default, Clone)]
@@ -65,6 +74,9 @@ pub(crate) struct EventIds {
     to: u64,
     latest_heartbeat: u64,
     shared: Arc<Shared>,
+    /// What `shared` listed when it had this version.
+    older: Arc<Older>,
+    version: u64,
 }
 
 /// What the thread that writes the files shares with the one that looks ids up.
@@ -72,10 +84,12 @@ pub(crate) struct EventIds {
 pub(crate) struct Shared {
     files: Arc<dyn Files>,
     folder: PathBuf,
-    older: Mutex<Older>,
+    older: Mutex<Arc<Older>>,
+    /// Changes with `older`, so that whoever has looked need not look again.
+    version: AtomicU64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 struct Older {
     /// Waiting to be written; oldest first.
     frozen: Vec<Arc<Frozen>>,
@@ -106,20 +120,27 @@ struct Run {
 #[derive(Debug)]
 struct Filter {
     words: Vec<u64>,
+    /// How many bits of its line a key sets.
+    set: u32,
 }
 
 const LINE_WORDS: usize = 8;
 
+/// Returns how many bits a filter has for each of so many keys, and how many of them a key sets.
+fn filter_bits(count: u64) -> (u64, u32) {
+    // Fewer bits a key for large files, or the filters of all would be larger than what may be used.
+    match count {
+        0..0x20_0000 => (16, 6),
+        0x20_0000..0x100_0000 => (3, 2),
+        _ => (2, 1),
+    }
+}
+
 impl Filter {
     fn for_keys(count: u64) -> Self {
-        // Fewer bits a key for large files, or the filters of all would be larger than what may be used.
-        let bits: u64 = match count {
-            0..0x20_0000 => 10,
-            0x20_0000..0x200_0000 => 3,
-            _ => 2,
-        };
+        let (bits, set) = filter_bits(count);
         let lines = (count * bits).div_ceil(512).max(1);
-        Self { words: vec![0; lines as usize * LINE_WORDS] }
+        Self { words: vec![0; lines as usize * LINE_WORDS], set }
     }
 
     fn place(&self, key: u128) -> (usize, [u64; LINE_WORDS]) {
@@ -128,7 +149,7 @@ impl Filter {
         let line = ((u128::from(mixed) * lines) >> 64) as usize * LINE_WORDS;
         let mut mask = [0; LINE_WORDS];
         let mut bits = (key as u64).wrapping_mul(0xff51_afd7_ed55_8ccd);
-        for _ in 0..3 {
+        for _ in 0..self.set {
             let bit = bits >> 55;
             mask[(bit >> 6) as usize] |= 1 << (bit & 63);
             bits <<= 9;
@@ -189,9 +210,15 @@ impl EventIds {
         }
         let covered = runs.last().map_or(0, |run| run.to);
         let latest_heartbeat = runs.iter().map(|run| run.latest_heartbeat).max().unwrap_or(0);
-        let older = Mutex::new(Older { frozen: Vec::new(), runs });
-        let shared = Arc::new(Shared { files, folder: folder.to_owned(), older });
-        Ok(Self { newest: Map::default(), from: covered, to: covered, latest_heartbeat, shared })
+        let older = Arc::new(Older { frozen: Vec::new(), runs });
+        let shared = Arc::new(Shared {
+            files,
+            folder: folder.to_owned(),
+            older: Mutex::new(older.clone()),
+            version: AtomicU64::new(0),
+        });
+        let newest = Map::default();
+        Ok(Self { newest, from: covered, to: covered, latest_heartbeat, shared, older, version: 0 })
     }
 
     /// Returns up to which entry ids are known, the end excluded.
@@ -219,21 +246,16 @@ impl EventIds {
             Slot::Occupied(known) => return Ok(Some(*known.get())),
             Slot::Vacant(slot) => slot,
         };
-        // The list is copied to look without holding it: it is short, and merging takes long.
-        let (frozen, runs) = {
-            let older = self.shared.older.lock().expect("nobody panics with the list in hand");
-            if older.frozen.is_empty() && older.runs.is_empty() {
-                (Vec::new(), Vec::new())
-            } else {
-                let runs: Vec<_> = older.runs.iter().filter(|run| run.filter.may_have(key)).cloned().collect();
-                (older.frozen.clone(), runs)
-            }
-        };
-        if let Some(known) = frozen.iter().find_map(|frozen| frozen.ids.get(&key)) {
+        if self.shared.version.load(Ordering::Acquire) != self.version {
+            (self.older, self.version) = self.shared.look();
+        }
+        if let Some(known) = self.older.frozen.iter().find_map(|frozen| frozen.ids.get(&key)) {
             return Ok(Some(*known));
         }
-        for run in runs {
-            if let Some(known) = run.find(key)? {
+        for run in &self.older.runs {
+            if run.filter.may_have(key)
+                && let Some(known) = run.find(key)?
+            {
                 return Ok(Some(known));
             }
         }
@@ -253,19 +275,41 @@ impl EventIds {
     ///
     /// How many such files wait to be written; `None` if nothing was handed over.
     pub(crate) fn freeze(&mut self) -> Option<usize> {
-        if self.newest.len() < IN_MEMORY {
+        if !self.is_full() {
             return None;
         }
-        let ids = std::mem::take(&mut self.newest);
+        // With room for as many again: growing would copy them over and over.
+        let ids = std::mem::replace(
+            &mut self.newest,
+            Map::with_capacity_and_hasher(IN_MEMORY, BuildHasherDefault::default()),
+        );
         let frozen = Frozen { ids, from: self.from, to: self.to, latest_heartbeat: self.latest_heartbeat };
         self.from = self.to;
-        let mut older = self.shared.older.lock().expect("nobody panics with the list in hand");
-        older.frozen.push(Arc::new(frozen));
-        Some(older.frozen.len())
+        Some(self.shared.change(|older| {
+            older.frozen.push(Arc::new(frozen));
+            older.frozen.len()
+        }))
+    }
+
+    /// Tells whether [`EventIds::freeze`] would hand anything over.
+    pub(crate) fn is_full(&self) -> bool {
+        self.newest.len() >= IN_MEMORY
     }
 }
 
 impl Shared {
+    fn look(&self) -> (Arc<Older>, u64) {
+        let older = self.older.lock().expect("nobody panics with the list in hand");
+        (older.clone(), self.version.load(Ordering::Acquire))
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Older) -> T) -> T {
+        let mut older = self.older.lock().expect("nobody panics with the list in hand");
+        let returned = change(Arc::make_mut(&mut older));
+        self.version.fetch_add(1, Ordering::Release);
+        returned
+    }
+
     /// Writes what waits, and merges files. Done by a thread that nobody waits for.
     ///
     /// # Errors
@@ -280,9 +324,10 @@ impl Shared {
             let run = self.write(frozen.from, frozen.to, frozen.latest_heartbeat, keys.len() as u64, |sink| {
                 keys.into_iter().try_for_each(sink)
             })?;
-            let mut older = self.older.lock().expect("nobody panics with the list in hand");
-            older.runs.push(Arc::new(run));
-            older.frozen.remove(0);
+            self.change(|older| {
+                older.runs.push(Arc::new(run));
+                older.frozen.remove(0);
+            });
         }
         while let Some(group) = self.mergeable() {
             let (from, to) = (group[0].from, group[FAN_IN - 1].to);
@@ -296,10 +341,11 @@ impl Shared {
                 }
                 Ok(())
             })?;
-            let mut older = self.older.lock().expect("nobody panics with the list in hand");
-            let at = older.runs.iter().position(|run| run.from == from).expect("only this thread changes the files");
-            older.runs.splice(at..at + FAN_IN, [Arc::new(run)]);
-            drop(older);
+            self.change(|older| {
+                let at =
+                    older.runs.iter().position(|run| run.from == from).expect("only this thread changes the files");
+                older.runs.splice(at..at + FAN_IN, [Arc::new(run)]);
+            });
             for run in group {
                 self.files.remove(&run.path)?;
             }
@@ -326,19 +372,25 @@ impl Shared {
         let staged = self.folder.join(STAGED);
         let file = self.files.create(&staged, crate::files::Access::Secret)?;
         let mut filter = Filter::for_keys(count);
-        let mut buffer = Vec::with_capacity(1 << 16);
+        let mut buffer = Vec::with_capacity(16 * PAGE_BYTES);
         let mut at = HEAD_BYTES as u64;
         fill(&mut |(key, index)| {
             filter.add(key);
             buffer.extend_from_slice(&key.to_be_bytes());
             buffer.extend_from_slice(&index.to_be_bytes());
-            if buffer.len() + RECORD_BYTES > buffer.capacity() {
+            if buffer.len() % PAGE_BYTES == CHECKSUM_AT {
+                end_page(&mut buffer);
+            }
+            if buffer.len() == buffer.capacity() {
                 file.write_at(&buffer, at)?;
                 at += buffer.len() as u64;
                 buffer.clear();
             }
             Ok(())
         })?;
+        if buffer.len() % PAGE_BYTES > 0 {
+            end_page(&mut buffer);
+        }
         file.write_at(&buffer, at)?;
         at += buffer.len() as u64;
         let bits = filter.to_bytes();
@@ -369,43 +421,65 @@ impl Run {
         }
         let (from, to, count, latest_heartbeat) = (number(1), number(2), number(3), number(4));
         let mut bits = vec![0; number(5) as usize * 8];
-        file.read_at(&mut bits, (HEAD_BYTES as u64) + count * RECORD_BYTES as u64)?;
+        file.read_at(&mut bits, HEAD_BYTES as u64 + count.div_ceil(PAGE as u64) * PAGE_BYTES as u64)?;
         if u64::from(crc32fast::hash(&bits)) != number(6) {
             return Err(broken());
         }
         let words =
             bits.chunks_exact(8).map(|word| u64::from_be_bytes(word.try_into().expect("eight bytes"))).collect();
-        Ok(Self { path: path.to_owned(), file, from, to, count, latest_heartbeat, filter: Filter { words } })
+        let filter = Filter { words, set: filter_bits(count).1 };
+        let run = Self { path: path.to_owned(), file, from, to, count, latest_heartbeat, filter };
+        let mut pages = Vec::new();
+        for first in (0..run.pages()).step_by(PAGES_AT_ONCE as usize) {
+            run.read(first, PAGES_AT_ONCE, &mut pages)?;
+        }
+        Ok(run)
     }
 
-    fn read(&self, from: u64, buffer: &mut Vec<u8>, most: usize) -> io::Result<usize> {
-        let records = (self.count - from).min(most as u64) as usize;
-        buffer.resize(records * RECORD_BYTES, 0);
-        self.file.read_at(buffer, HEAD_BYTES as u64 + from * RECORD_BYTES as u64)?;
-        Ok(records)
+    fn pages(&self) -> u64 {
+        self.count.div_ceil(PAGE as u64)
+    }
+
+    /// Reads pages, and leaves their ids in `ids`.
+    fn read(&self, first: u64, most: u64, ids: &mut Vec<u8>) -> io::Result<()> {
+        let pages = (self.pages() - first).min(most) as usize;
+        ids.resize(pages * PAGE_BYTES, 0);
+        self.file.read_at(ids, HEAD_BYTES as u64 + first * PAGE_BYTES as u64)?;
+        for at in 0..pages {
+            let (from, to) = (at * PAGE_BYTES, at * PAGE_BYTES + CHECKSUM_AT);
+            if ids[to..from + PAGE_BYTES] != page_end(&ids[from..to]) {
+                let why = format!("`{}` is damaged in page {}", self.path.display(), first + at as u64);
+                return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+            }
+            ids.copy_within(from..to, at * CHECKSUM_AT);
+        }
+        let records = (self.count - first * PAGE as u64).min((pages * PAGE) as u64);
+        ids.truncate(records as usize * RECORD_BYTES);
+        Ok(())
     }
 
     /// Finds a key by guessing where it must be: keys are spread evenly.
     fn find(&self, key: u128) -> io::Result<Option<u64>> {
-        let (mut low, mut high) = (0, self.count);
+        let (mut low, mut high) = (0, self.pages());
         let (mut least, mut most) = (0_u128, u128::MAX);
-        let mut buffer = Vec::new();
+        let mut ids = Vec::with_capacity(PAGE_BYTES);
         let mut halve = false;
         while low < high {
             let part = ((key - least) >> 64) as f64 / (((most - least) >> 64) as f64).max(1.0);
             let guess = if halve { u64::midpoint(low, high) } else { low + (part * (high - low) as f64) as u64 };
-            let from = guess.saturating_sub(PAGE as u64 / 2).clamp(low, (high - 1).max(low));
-            let records = self.read(from, &mut buffer, PAGE.min((high - from) as usize))?;
-            let (first, last) = (record(&buffer, 0), record(&buffer, records - 1));
+            let page = guess.min(high - 1);
+            self.read(page, 1, &mut ids)?;
+            let records = ids.len() / RECORD_BYTES;
+            let (first, last) = (record(&ids, 0), record(&ids, records - 1));
             if key < first.0 {
-                (high, most) = (from, first.0);
+                (high, most) = (page, first.0);
             } else if key > last.0 {
-                (low, least) = (from + records as u64, last.0);
+                (low, least) = (page + 1, last.0);
             } else {
                 let (mut left, mut right) = (0, records);
                 while left < right {
                     let middle = usize::midpoint(left, right);
-                    let found = record(&buffer, middle);
+                    let found = record(&ids, middle);
                     match found.0.cmp(&key) {
                         std::cmp::Ordering::Equal => return Ok(Some(found.1)),
                         std::cmp::Ordering::Less => left = middle + 1,
@@ -421,6 +495,49 @@ impl Run {
     }
 }
 
+/// Returns what follows the ids of a page: their checksum, and zeros.
+fn page_end(ids: &[u8]) -> [u8; PAGE_BYTES - CHECKSUM_AT] {
+    let mut end = [0; PAGE_BYTES - CHECKSUM_AT];
+    end[..4].copy_from_slice(&crc32fast::hash(ids).to_be_bytes());
+    end
+}
+
+/// Fills the last page with zeros up to its checksum, and adds that.
+fn end_page(buffer: &mut Vec<u8>) {
+    let from = buffer.len() / PAGE_BYTES * PAGE_BYTES;
+    buffer.resize(from + CHECKSUM_AT, 0);
+    let end = page_end(&buffer[from..]);
+    buffer.extend_from_slice(&end);
+}
+
+/// Writes files of ids as a log of so many events has them after all merges, evenly spread and made up.
+///
+/// # Errors
+///
+/// Whatever the file system says.
+pub(crate) fn write_made_up(files: Arc<dyn Files>, folder: &Path, entries: u64) -> io::Result<()> {
+    let shared = Shared { files, folder: folder.to_owned(), older: Mutex::default(), version: AtomicU64::new(0) };
+    let mut from = 0;
+    let mut size = IN_MEMORY as u64;
+    while size * FAN_IN as u64 <= entries {
+        size *= FAN_IN as u64;
+    }
+    while from < entries {
+        while size > entries - from && size > IN_MEMORY as u64 {
+            size /= FAN_IN as u64;
+        }
+        let count = size.min(entries - from);
+        let step = u128::MAX / u128::from(count);
+        // Between the places of neighbours, so that files have different ids.
+        let offset = step / 7 * u128::from(from / IN_MEMORY as u64 % 5 + 1);
+        shared.write(from, from + count, 0, count, |sink| {
+            (0..count).try_for_each(|at| sink((step * u128::from(at) + offset, from + at)))
+        })?;
+        from += count;
+    }
+    Ok(())
+}
+
 fn record(buffer: &[u8], at: usize) -> (u128, u64) {
     let (key, index) = buffer[at * RECORD_BYTES..(at + 1) * RECORD_BYTES].split_at(16);
     (u128::from_be_bytes(key.try_into().expect("16 bytes")), u64::from_be_bytes(index.try_into().expect("eight bytes")))
@@ -429,33 +546,35 @@ fn record(buffer: &[u8], at: usize) -> (u128, u64) {
 /// Reads a file from its beginning to its end.
 struct Reading<'run> {
     run: &'run Run,
-    next: u64,
+    next_page: u64,
     buffer: Vec<u8>,
     at: usize,
-    records: usize,
 }
 
 impl<'run> Reading<'run> {
     fn new(run: &'run Run) -> io::Result<Self> {
-        let mut reading = Self { run, next: 0, buffer: Vec::new(), at: 0, records: 0 };
+        let mut reading = Self { run, next_page: 0, buffer: Vec::new(), at: 0 };
         reading.fill()?;
         Ok(reading)
     }
 
     fn fill(&mut self) -> io::Result<()> {
         self.at = 0;
-        self.records = self.run.read(self.next, &mut self.buffer, 2048)?;
-        self.next += self.records as u64;
+        self.buffer.clear();
+        if self.next_page < self.run.pages() {
+            self.run.read(self.next_page, PAGES_AT_ONCE / 4, &mut self.buffer)?;
+            self.next_page += PAGES_AT_ONCE / 4;
+        }
         Ok(())
     }
 
     fn now(&self) -> Option<(u128, u64)> {
-        (self.at < self.records).then(|| record(&self.buffer, self.at))
+        (self.at < self.buffer.len() / RECORD_BYTES).then(|| record(&self.buffer, self.at))
     }
 
     fn advance(&mut self) -> io::Result<()> {
         self.at += 1;
-        if self.at == self.records { self.fill() } else { Ok(()) }
+        if self.at == self.buffer.len() / RECORD_BYTES { self.fill() } else { Ok(()) }
     }
 }
 
@@ -503,13 +622,47 @@ mod tests {
             ids.insert(id(index), index).unwrap();
         }
         ids.freeze();
-        ids.shared.tidy().unwrap();
+        ids.shared().tidy().unwrap();
         let path = std::fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path();
         let whole = std::fs::read(&path).unwrap();
-        for bytes in [&whole[..40], &whole[..whole.len() - 1], &[&[1], &whole[1..]].concat()] {
+        let mut damaged = vec![whole[..40].to_vec(), whole[..whole.len() - 1].to_vec()];
+        // One bit of each kind of thing: head, ids, checksum of a page, its padding, filter.
+        let pages = IN_MEMORY.div_ceil(PAGE);
+        let page = HEAD_BYTES + PAGE_BYTES * (pages / 2);
+        for at in [0, 8, 40, 63, HEAD_BYTES, page + 100, page + CHECKSUM_AT, page + PAGE_BYTES - 1, whole.len() - 1] {
+            let mut flipped = whole.clone();
+            flipped[at] ^= 16;
+            damaged.push(flipped);
+        }
+        for bytes in damaged {
             std::fs::write(&path, bytes).unwrap();
             assert_eq!(EventIds::open(Arc::new(SystemFiles), folder.path()).unwrap().covered(), 0);
             assert!(!path.exists());
         }
+    }
+
+    #[test]
+    fn a_page_that_is_damaged_while_the_log_runs_answers_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut ids = EventIds::open(Arc::new(SystemFiles), folder.path()).unwrap();
+        for index in 0..IN_MEMORY as u64 {
+            ids.insert(id(index), index).unwrap();
+        }
+        ids.freeze();
+        ids.shared().tidy().unwrap();
+        let path = std::fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path();
+        let mut bytes = std::fs::read(&path).unwrap();
+        for page in 0..IN_MEMORY.div_ceil(PAGE) {
+            bytes[HEAD_BYTES + page * PAGE_BYTES + 50] ^= 1;
+        }
+        // Written in place, as a disk would change it.
+        std::os::unix::fs::FileExt::write_all_at(
+            &std::fs::OpenOptions::new().write(true).open(&path).unwrap(),
+            &bytes,
+            0,
+        )
+        .unwrap();
+        let error = ids.insert(id(77), 1 << 20).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("`{}` is damaged in page", path.display())), "{error}");
     }
 }

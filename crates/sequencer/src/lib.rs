@@ -7,8 +7,8 @@
 //! Out of scope: formats, hashing, proofs (`ledger`); what entries mean; following a log that others write (`witness`).
 //!
 //! In reading order: [`home`] (the folder of a log), [`files`] (each operation on it, so that each can be made to fail),
-//! `wal`, `ids`, [`entries`] (what is taken in), [`log`] (the doors), `writer` and `publish` (the two threads behind
-//! them), `witnesses`, `recovery` (what is checked before anything is signed), [`http`], [`queue`].
+//! `wal`, `ids`, [`entries`] (what is taken in), `waiting`, [`log`] (the doors), `writer` and `publish` (the threads
+//! behind them), `witnesses`, `recovery` (what is checked before anything is signed), [`http`], [`queue`].
 //!
 //! # Example
 //!
@@ -35,6 +35,8 @@ mod ids;
 mod wal;
 
 pub mod entries;
+mod waiting;
+
 pub mod log;
 
 mod publish;
@@ -56,4 +58,19 @@ pub use wal::WalError;
 /// Reads the public files of a log through the same file operations that it is written with.
 pub fn publish_source(files: std::sync::Arc<dyn files::Files>, home: &Home) -> FolderSource {
     FolderSource::new(files, home.public())
+}
+
+/// For the benchmark of memory: what a log of very many events has, without appending them.
+#[doc(hidden)]
+pub mod measuring {
+    use std::{io, path::Path, sync::Arc};
+
+    /// Fills the folder `ids` of a log, which must be empty, with ids that are made up.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the file system says.
+    pub fn write_ids(ids: &Path, entries: u64) -> io::Result<()> {
+        crate::ids::write_made_up(Arc::new(crate::files::SystemFiles), ids, entries)
+    }
 }

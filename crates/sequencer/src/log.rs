@@ -1,4 +1,4 @@
-//! The doors of a log: appending, waiting, proving, closing. Two threads behind them do the work.
+//! The doors of a log: appending, waiting, proving, closing. Threads behind them do the work.
 //!
 //! Out of scope: what the threads do (`writer`, `publish`), and opening (`recovery`).
 //!
@@ -11,11 +11,13 @@ use crate::{
     home::{Home, Stream},
     publish::FolderSource,
     recovery::OpenError,
+    waiting::{Outcome, Promise, Round},
 };
 use object_store::ObjectStore;
 use std::{
     collections::VecDeque,
     fs::File,
+    future::poll_fn,
     io,
     sync::{
         Arc, Condvar, Mutex, MutexGuard,
@@ -24,16 +26,20 @@ use std::{
     thread::JoinHandle,
     time::Duration,
 };
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use vigie_ledger::{
     Entry, EventId, Hash, Kind, Receipt, SignerKey, TrustPolicy,
     entry::bucket,
     proof::Nodes as _,
     reader::{ReadError, Tiles},
+    tile::{MAX_ENTRY_BYTES, push_entry},
 };
 
 /// Tiles kept for proofs: 16 kB each.
 const TILES_KEPT: usize = 256;
+
+/// Most bytes that become durable together: more would let the first wait for the last.
+const MOST_AT_ONCE: usize = 2 * 1024 * 1024;
 
 /// How a log is run.
 #[derive(Debug, Clone)]
@@ -44,7 +50,7 @@ pub struct Options {
     pub segment_bytes: usize,
     /// Bytes that may wait to be appended; who comes with more waits, or is told to come later.
     pub max_waiting_bytes: usize,
-    /// Bytes that may be durable and not yet in tiles; at a quarter of it, they are published at once.
+    /// Bytes that may be durable and not yet in tiles; at half of it, they are published at once.
     pub max_unpublished_bytes: usize,
     /// How long a witness may take to answer.
     pub witness_timeout: Duration,
@@ -60,7 +66,7 @@ impl Default for Options {
             publish_every: Duration::from_secs(1),
             segment_bytes: 16 * 1024 * 1024,
             max_waiting_bytes: 8 * 1024 * 1024,
-            max_unpublished_bytes: 16 * 1024 * 1024,
+            max_unpublished_bytes: 8 * 1024 * 1024,
             witness_timeout: Duration::from_secs(1),
             copy_to: None,
             files: Arc::new(SystemFiles),
@@ -151,7 +157,10 @@ pub struct Ticket(Tickets);
 /// Entries on their way.
 #[derive(Debug)]
 pub struct Tickets {
-    answer: oneshot::Receiver<Result<Vec<Result<Appended, Refused>>, Stopped>>,
+    round: Arc<Round>,
+    /// Which entries of the round are ours.
+    from: u32,
+    count: u32,
     shared: Arc<Shared>,
 }
 
@@ -188,15 +197,49 @@ pub(crate) struct Shared {
 
 #[derive(Debug, Default)]
 struct Inbox {
-    jobs: VecDeque<Job>,
+    rounds: VecDeque<Handed>,
     bytes: usize,
+    /// Bytes of the round that was taken last: the next will be about as large.
+    usual: usize,
     closed: bool,
 }
 
+/// What was handed in, to become durable together.
 #[derive(Debug)]
-pub(crate) struct Job {
-    pub(crate) batch: Batch,
-    pub(crate) answer: oneshot::Sender<Result<Vec<Result<Appended, Refused>>, Stopped>>,
+pub(crate) struct Handed {
+    /// Entries, each behind its length.
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) count: u32,
+    pub(crate) promise: Promise,
+}
+
+/// What is handed in at once.
+enum Entries<'entries> {
+    One(&'entries [u8]),
+    Many(&'entries Batch),
+}
+
+impl Entries<'_> {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::One(entry) => entry.len() + 2,
+            Self::Many(batch) => batch.as_bytes().len(),
+        }
+    }
+
+    fn count(&self) -> u32 {
+        match self {
+            Self::One(_) => 1,
+            Self::Many(batch) => batch.count(),
+        }
+    }
+
+    fn write(&self, bytes: &mut Vec<u8>) {
+        match self {
+            Self::One(entry) => push_entry(bytes, entry).expect("its length was looked at"),
+            Self::Many(batch) => bytes.extend_from_slice(batch.as_bytes()),
+        }
+    }
 }
 
 /// Entries that are durable, with the hashes of their leaves.
@@ -275,23 +318,22 @@ impl Shared {
     /// Stops everything. The first reason counts.
     pub(crate) fn stop(&self, reason: impl Into<Arc<str>>) {
         let stopped = Stopped(reason.into());
-        let jobs = {
+        let rounds = {
             let mut inbox = lock(&self.inbox);
             inbox.closed = true;
             // Said while nobody can hand anything in: whoever hears of it finds the door shut.
             self.report(|progress| {
                 progress.stopped.get_or_insert(stopped);
             });
-            std::mem::take(&mut inbox.jobs)
+            std::mem::take(&mut inbox.rounds)
         };
         self.inbox_filled.notify_all();
         self.inbox_room.notify_all();
         lock(&self.backlog).closed = true;
         self.backlog_filled.notify_all();
         self.backlog_room.notify_all();
-        for job in jobs {
-            // Nobody may be waiting any more.
-            let _ = job.answer.send(Err(self.stopped()));
+        for round in rounds {
+            round.promise.tell(Err(self.stopped()));
         }
     }
 
@@ -303,9 +345,9 @@ impl Shared {
         self.progress().stopped.clone().unwrap_or_else(|| Stopped("it was closed".into()))
     }
 
-    fn submit(&self, job: Job, wait: bool) -> Result<(), AppendError> {
+    fn submit(self: &Arc<Self>, entries: &Entries<'_>, wait: bool) -> Result<Tickets, AppendError> {
         let most = self.options.max_waiting_bytes;
-        let bytes = job.batch.as_bytes().len();
+        let bytes = entries.bytes();
         let mut inbox = lock(&self.inbox);
         // A batch larger than what may wait is taken when nothing does.
         while !inbox.closed && inbox.bytes > 0 && inbox.bytes + bytes > most {
@@ -319,36 +361,39 @@ impl Shared {
             return Err(self.stopped().into());
         }
         inbox.bytes += bytes;
-        let was_empty = inbox.jobs.is_empty();
-        inbox.jobs.push_back(job);
+        let was_empty = inbox.rounds.is_empty();
+        if inbox.rounds.back().is_none_or(|round| round.count > 0 && round.bytes.len() + bytes > MOST_AT_ONCE) {
+            let bytes = Vec::with_capacity(bytes.max(inbox.usual));
+            inbox.rounds.push_back(Handed { bytes, count: 0, promise: Promise(Arc::default()) });
+        }
+        let round = inbox.rounds.back_mut().expect("there is one");
+        let from = round.count;
+        entries.write(&mut round.bytes);
+        round.count += entries.count();
+        let round = round.promise.0.clone();
         drop(inbox);
         if was_empty {
             self.inbox_filled.notify_one();
         }
-        Ok(())
+        Ok(Tickets { round, from, count: entries.count(), shared: self.clone() })
     }
 
-    /// Takes what waits, up to `most` bytes or one batch; waits if nothing does. `None` after the end.
-    pub(crate) fn take_jobs(&self, most: usize) -> Option<Vec<Job>> {
+    /// Takes what waits, up to [`MOST_AT_ONCE`] bytes or one batch; waits if nothing does. `None` after the end.
+    pub(crate) fn take(&self) -> Option<Handed> {
         let mut inbox = lock(&self.inbox);
-        while inbox.jobs.is_empty() {
+        loop {
+            if let Some(round) = inbox.rounds.pop_front() {
+                inbox.bytes -= round.bytes.len();
+                inbox.usual = round.bytes.len();
+                drop(inbox);
+                self.inbox_room.notify_all();
+                return Some(round);
+            }
             if inbox.closed {
                 return None;
             }
             inbox = self.inbox_filled.wait(inbox).expect(UNPOISONED);
         }
-        let mut jobs = Vec::with_capacity(inbox.jobs.len());
-        let mut bytes = 0;
-        while let Some(job) = inbox.jobs.front()
-            && (jobs.is_empty() || bytes + job.batch.as_bytes().len() <= most)
-        {
-            bytes += job.batch.as_bytes().len();
-            jobs.extend(inbox.jobs.pop_front());
-        }
-        inbox.bytes -= bytes;
-        drop(inbox);
-        self.inbox_room.notify_all();
-        Some(jobs)
     }
 
     /// Waits until there is room behind; `false` if the log stopped.
@@ -398,7 +443,7 @@ impl Shared {
             batches: std::mem::take(&mut backlog.batches),
             flush: std::mem::take(&mut backlog.flush),
             closed: backlog.closed,
-            pressing: backlog.bytes > self.options.max_unpublished_bytes / 4,
+            pressing: backlog.bytes > self.options.max_unpublished_bytes / 2,
         }
     }
 
@@ -415,18 +460,30 @@ impl Shared {
 }
 
 impl Tickets {
-    /// Waits until the entries are durable.
+    fn own(&self, outcome: Option<&Outcome>) -> Outcome {
+        let (from, to) = (self.from as usize, (self.from + self.count) as usize);
+        match outcome {
+            Some(Ok(answers)) => Ok(answers[from..to].to_vec()),
+            Some(Err(stopped)) => Err(stopped.clone()),
+            None => Err(self.shared.stopped()),
+        }
+    }
+
+    fn single(&self, outcome: Option<&Outcome>) -> Result<Appended, AppendError> {
+        match outcome {
+            Some(Ok(answers)) => Ok(answers[self.from as usize].clone()?),
+            Some(Err(stopped)) => Err(stopped.clone().into()),
+            None => Err(self.shared.stopped().into()),
+        }
+    }
+
+    /// Waits until the entries are durable. The thread does nothing else meanwhile.
     ///
     /// # Errors
     ///
     /// [`Stopped`]: whether they are in the log shows when it is opened again. Those refused are in none.
-    ///
-    /// # Panics
-    ///
-    /// On a thread that runs asynchronous tasks.
     pub fn wait(self) -> Result<Vec<Result<Appended, Refused>>, Stopped> {
-        let shared = self.shared;
-        self.answer.blocking_recv().unwrap_or_else(|_| Err(shared.stopped()))
+        self.own(self.round.wait())
     }
 
     /// The same, for asynchronous tasks.
@@ -435,27 +492,19 @@ impl Tickets {
     ///
     /// As [`Tickets::wait`].
     pub async fn durable(self) -> Result<Vec<Result<Appended, Refused>>, Stopped> {
-        let shared = self.shared;
-        self.answer.await.unwrap_or_else(|_| Err(shared.stopped()))
+        let mut slot = None;
+        poll_fn(|context| self.round.poll(&mut slot, context).map(|outcome| self.own(outcome))).await
     }
 }
 
-fn single(answers: Result<Vec<Result<Appended, Refused>>, Stopped>) -> Result<Appended, AppendError> {
-    Ok(answers?.pop().expect("one entry has one answer")?)
-}
-
 impl Ticket {
-    /// Waits until the entry is durable.
+    /// Waits until the entry is durable. The thread does nothing else meanwhile.
     ///
     /// # Errors
     ///
     /// [`AppendError::Refused`] and [`AppendError::Stopped`].
-    ///
-    /// # Panics
-    ///
-    /// On a thread that runs asynchronous tasks.
     pub fn wait(self) -> Result<Appended, AppendError> {
-        single(self.0.wait())
+        self.0.single(self.0.round.wait())
     }
 
     /// The same, for asynchronous tasks.
@@ -464,7 +513,8 @@ impl Ticket {
     ///
     /// As [`Ticket::wait`].
     pub async fn durable(self) -> Result<Appended, AppendError> {
-        single(self.0.durable().await)
+        let (tickets, mut slot) = (&self.0, None);
+        poll_fn(|context| tickets.round.poll(&mut slot, context).map(|outcome| tickets.single(outcome))).await
     }
 }
 
@@ -512,13 +562,19 @@ impl Log {
         self.stream
     }
 
-    fn submit(&self, batch: Batch, wait: bool) -> Result<Tickets, AppendError> {
-        let (sender, answer) = oneshot::channel();
+    fn submit(&self, batch: &Batch, wait: bool) -> Result<Tickets, AppendError> {
         for entry in batch.entries() {
             Batch::check(entry, self.stream)?;
         }
-        self.shared.submit(Job { batch, answer: sender }, wait)?;
-        Ok(Tickets { answer, shared: self.shared.clone() })
+        self.shared.submit(&Entries::Many(batch), wait)
+    }
+
+    fn submit_one(&self, entry: &[u8], wait: bool) -> Result<Ticket, AppendError> {
+        if entry.len() > MAX_ENTRY_BYTES {
+            return Err(Refused::TooLong(entry.len()).into());
+        }
+        Batch::check(entry, self.stream)?;
+        self.shared.submit(&Entries::One(entry), wait).map(Ticket)
     }
 
     /// Hands in an entry; waits while too much does already. It is in the log when the ticket says so.
@@ -527,9 +583,7 @@ impl Log {
     ///
     /// [`AppendError::Refused`] and [`AppendError::Stopped`].
     pub fn append(&self, entry: &[u8]) -> Result<Ticket, AppendError> {
-        let mut batch = Batch::new();
-        batch.push(entry)?;
-        self.submit(batch, true).map(Ticket)
+        self.submit_one(entry, true)
     }
 
     /// Hands in an entry, unless too much waits already.
@@ -538,9 +592,7 @@ impl Log {
     ///
     /// [`AppendError`].
     pub fn try_append(&self, entry: &[u8]) -> Result<Ticket, AppendError> {
-        let mut batch = Batch::new();
-        batch.push(entry)?;
-        self.submit(batch, false).map(Ticket)
+        self.submit_one(entry, false)
     }
 
     /// Hands in many entries, which become durable together; waits while too much does already.
@@ -552,7 +604,7 @@ impl Log {
     ///
     /// [`AppendError::Refused`] and [`AppendError::Stopped`].
     pub fn append_many(&self, batch: Batch) -> Result<Tickets, AppendError> {
-        self.submit(batch, true)
+        self.submit(&batch, true)
     }
 
     /// Hands in many entries, unless too much waits already.
@@ -561,7 +613,7 @@ impl Log {
     ///
     /// [`AppendError`].
     pub fn try_append_many(&self, batch: Batch) -> Result<Tickets, AppendError> {
-        self.submit(batch, false)
+        self.submit(&batch, false)
     }
 
     /// Says that the log is alive: appends a heartbeat of this time, in seconds since 1970. The clock is the caller's.

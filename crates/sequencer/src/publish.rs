@@ -13,7 +13,7 @@ use crate::{
     home::Home,
     log::{Published, Shared, Work, Written},
     remote::Remote,
-    witnesses::{Asked, Witnesses},
+    witnesses::{Asked, ENDS, Witnesses},
 };
 use std::{
     collections::VecDeque,
@@ -23,7 +23,7 @@ use std::{
     time::{Duration, Instant},
 };
 use vigie_ledger::{
-    Checkpoint, Note, SignerKey, TrustPolicy,
+    Checkpoint, Note, SignerKey, TrustPolicy, VerifierKey,
     reader::{Source, Tiles},
     tile::{Resource, TILE_WIDTH, TileId, push_entry, tile_bytes},
     tree::Frontier,
@@ -75,6 +75,7 @@ pub(crate) struct Publisher {
     pub(crate) asked: bool,
     pub(crate) witnesses: Witnesses,
     pub(crate) remote: Option<Remote>,
+    pub(crate) shelf: Shelf,
 }
 
 /// Why the log must stop.
@@ -172,9 +173,7 @@ impl Publisher {
                 new.push((Resource::Entries(id).to_string(), self.bundle.clone()));
             }
         }
-        let files = self.shared.options.files.clone();
-        let mut shelf = Shelf::new(&*files, self.home.public(), self.home.staging());
-        shelf.put(&new).map_err(|(path, error)| fatal(&path, &error))
+        self.shelf.put(&new).map_err(|(path, error)| fatal(&path, &error))
     }
 
     /// Signs the head and puts it in its cell, if the cell still holds what we put there last.
@@ -202,9 +201,17 @@ impl Publisher {
         let checkpoint = Checkpoint::parse(note.text()).expect("we wrote it");
         let source = FolderSource::new(self.shared.options.files.clone(), self.home.public());
         let mut tiles = Tiles::new(source, self.head_size, 64);
-        let Asked { cosignatures, said, against } = self.witnesses.ask(&note, &checkpoint, &mut tiles);
+        let Asked { cosignatures, said, accusations, against } = self.witnesses.ask(&note, &checkpoint, &mut tiles);
         if let Some(reason) = against {
             return Err(reason);
+        }
+        if let Some((_, accusation)) = accusations.first() {
+            let accuses = |key: &VerifierKey| accusations.iter().any(|(accuser, _)| accuser == key);
+            let others = self.policy.witnesses().map(|party| &party.key).filter(|key| !accuses(key));
+            if !self.policy.is_quorum(others) {
+                return Err(format!("{accusation}, and without it there is no quorum: {ENDS}"));
+            }
+            self.shared.report(|progress| progress.trouble = Some(format!("{accusation}, and shows nothing for that")));
         }
         for cosignature in cosignatures {
             note.add(cosignature);
@@ -217,10 +224,8 @@ impl Publisher {
         }
         self.asked = true;
         if is_new {
-            let files = self.shared.options.files.clone();
-            let mut shelf = Shelf::new(&*files, self.home.public(), self.home.staging());
             // If we stop here, witnesses know a head that nobody else does. The next start sends and publishes it again.
-            shelf
+            self.shelf
                 .put(&[(Resource::Checkpoint.to_string(), bytes.clone())])
                 .map_err(|(path, error)| fatal(&path, &error))?;
             let (size, root) = (self.head_size, checkpoint.root());
@@ -240,8 +245,8 @@ impl Publisher {
     }
 
     /// Removes partial tiles whose full ones are there. What is left is harmless.
-    fn remove_outgrown(&self, before: u64, size: u64) {
-        let files = &self.shared.options.files;
+    fn remove_outgrown(&mut self, before: u64, size: u64) {
+        let files = self.shared.options.files.clone();
         for id in TileId::partials(before) {
             let last = id.index() * TILE_WIDTH + TILE_WIDTH - 1;
             if TileId::containing(id.level(), last, size).is_none() {
@@ -254,6 +259,7 @@ impl Publisher {
                     let _ = files.remove(&folder.join(name));
                 }
                 let _ = files.remove_folder(&folder);
+                self.shelf.forget(&folder);
             }
         }
     }

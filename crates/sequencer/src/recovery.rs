@@ -19,7 +19,7 @@ use crate::{
     remote::Remote,
     wal::{self, Contents, Wal, WalError},
     witnesses::Witnesses,
-    writer::{Writer, do_chores, learn, number, source},
+    writer::{Placing, THREADS, Writer, do_chores, learn, number, source},
 };
 use std::{
     collections::VecDeque,
@@ -127,8 +127,8 @@ pub(crate) fn open(home: &Home, options: Options) -> Result<Opened, OpenError> {
     let mut frontier = rebuild(home, &options, &source, signed.checkpoint())?;
     let published = published(home, &source, &key, signed.checkpoint())?;
 
-    let contents = wal::read_all(&*files, &home.wal())?;
     let size = signed.checkpoint().size();
+    let contents = wal::read_all(&*files, &home.wal(), size)?;
     let replayed = replayed(&contents, size)?;
     let mut next = size;
     let mut wal = Wal::new(files.clone(), home.wal(), options.segment_bytes, contents.next_number);
@@ -160,7 +160,7 @@ pub(crate) fn open(home: &Home, options: Options) -> Result<Opened, OpenError> {
         read.map_err(OpenError::Files)?;
     }
 
-    let witnesses = Witnesses::new(policy.witnesses(), published.1.as_ref(), options.witness_timeout);
+    let witnesses = Witnesses::new(key.verifier(), policy.witnesses(), published.1.as_ref(), options.witness_timeout);
     let remote = match &options.copy_to {
         None => None,
         Some((store, prefix)) => {
@@ -186,6 +186,7 @@ pub(crate) fn open(home: &Home, options: Options) -> Result<Opened, OpenError> {
         shared.hand_on(written);
     }
     frontier.root();
+    let shelf = Shelf::new(files, home.public(), home.staging());
     let publisher = Publisher {
         shared: shared.clone(),
         home: home.clone(),
@@ -201,10 +202,11 @@ pub(crate) fn open(home: &Home, options: Options) -> Result<Opened, OpenError> {
         asked: witnesses.is_empty(),
         witnesses,
         remote,
+        shelf,
     };
     let (chores, chores_to_do) = mpsc::sync_channel(4);
-    let writer =
-        Writer { shared: shared.clone(), stream: settings.stream, wal, next, rows, ids, recent, source, chores };
+    let placing = Placing { stream: settings.stream, next, rows, ids, recent, source };
+    let writer = Writer::new(shared.clone(), placing, wal, chores);
     let threads = start(&shared, writer, publisher, chores_to_do, home)?;
     Ok(Opened { shared, key, policy, stream: settings.stream, threads, lock })
 }
@@ -226,11 +228,15 @@ fn start(
         thread.map_err(failed(home.folder(), "opened: no thread could be started"))
     };
     let for_chores = shared.clone();
-    Ok(vec![
-        spawn("ledger-write", Box::new(move || writer.run()))?,
-        spawn("ledger-publish", Box::new(move || publisher.run()))?,
-        spawn("ledger-chores", Box::new(move || do_chores(&for_chores, &chores)))?,
-    ])
+    let writer = Arc::new(writer);
+    let mut threads = Vec::new();
+    for _ in 0..THREADS {
+        let writer = writer.clone();
+        threads.push(spawn("ledger-write", Box::new(move || writer.run()))?);
+    }
+    threads.push(spawn("ledger-publish", Box::new(move || publisher.run()))?);
+    threads.push(spawn("ledger-chores", Box::new(move || do_chores(&for_chores, &chores)))?);
+    Ok(threads)
 }
 
 /// Stops the log if a thread panics: nobody shall wait for it.
@@ -286,7 +292,7 @@ fn rebuild(home: &Home, options: &Options, source: &FolderSource, head: &Checkpo
                 });
             }
             Err(ReadError::Missing(_)) if right => {
-                let mut shelf = Shelf::new(&*options.files, home.public(), home.staging());
+                let mut shelf = Shelf::new(options.files.clone(), home.public(), home.staging());
                 let new = [(Resource::Tile(*id).to_string(), tile_bytes(below))];
                 shelf.put(&new).map_err(|(path, error)| failed(&path, "written")(error))?;
             }

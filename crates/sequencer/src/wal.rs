@@ -1,31 +1,31 @@
 //! The write-ahead log: where an entry becomes durable, before it is anywhere else.
 //!
-//! Segments of zeros are made ahead and filled with records, one a batch: a head of 32 bytes with checksums, the entries
-//! as bundles have them, padding, and a mark at the end. Records begin at multiples of 32 bytes.
+//! Segments are files that have their size and their name before anything is written to them, so that one sync of the
+//! file makes a record durable. They consist of sectors of 512 bytes, each with a stamp at its end: the number of the
+//! segment, and a checksum of it. A record begins with a sector: a head of 32 bytes with checksums, then the entries as
+//! bundles have them. A segment that is no longer needed is used again under a new number, and not emptied before.
 //!
 //! Out of scope: what entries mean, and when a segment is no longer needed (`writer`, `publish`).
 //!
 //! The surprise: a record that cannot be read at the end of a log is either one that was being written when the machine
 //! stopped (nobody was promised anything: it is dropped) or one that was damaged later (somebody was: an error). Disks
-//! write sectors whole and the segment was zeros before, so that a torn record lacks its end or has a sector of zeros.
+//! write sectors whole, so that a torn record has a sector with an older stamp, or with none; a damaged one has not.
 
 use crate::files::{Access, Files, OpenFile};
 use std::{
     io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
-const MAGIC: [u8; 4] = *b"VGWL";
-const END: [u8; 4] = *b"LWGV";
+const MAGIC: [u8; 4] = *b"VGWS";
 const HEAD_BYTES: usize = 32;
-const ALIGN: usize = 32;
 const SECTOR: usize = 512;
+const STAMP_BYTES: usize = 8;
+/// Bytes of a sector before its stamp.
+const ROOM: usize = SECTOR - STAMP_BYTES;
 /// Zeros are written in pieces, so that they do not stand in the way of what is waited for.
 const PIECE: usize = 1024 * 1024;
-
-/// The name under which a segment of zeros waits.
-const SPARE: &str = "spare";
 
 /// What is wrong with a segment.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +61,11 @@ pub enum WalError {
         /// The entry after the last one read.
         expected: u64,
     },
+    /// A segment of another version of this program.
+    #[error(
+        "`{0}` is no segment of a write-ahead log as this version writes them; publish with the version that wrote it"
+    )]
+    Foreign(PathBuf),
 }
 
 /// A record as it was read.
@@ -75,43 +80,84 @@ pub(crate) struct Record {
 /// The end that is written to.
 #[derive(Debug)]
 pub(crate) struct Wal {
-    files: Arc<dyn Files>,
-    folder: PathBuf,
-    segment_bytes: usize,
-    next_number: u64,
-    current: Option<Segment>,
-    older: Vec<(u64, PathBuf)>,
+    current: Option<Used>,
+    older: Vec<Used>,
     buffer: Vec<u8>,
-    // INVARIANT (one spare): whoever makes or takes the spare holds this.
-    spare: Arc<Spare>,
+    stock: Arc<Stock>,
 }
 
+/// A file that has its size and its name on disk.
 #[derive(Debug)]
 struct Segment {
     file: Box<dyn OpenFile>,
     path: PathBuf,
+    number: u32,
+    bytes: usize,
+}
+
+/// A segment with records in it.
+#[derive(Debug)]
+struct Used {
+    segment: Segment,
     first: u64,
     at: usize,
-    bytes: usize,
 }
 
-/// The segment of zeros that waits to be used, made by whoever has time.
+/// The segment that is used next, and those that are no longer needed. Kept by whoever has time.
 #[derive(Debug)]
-pub(crate) struct Spare {
+pub(crate) struct Stock {
     files: Arc<dyn Files>,
     folder: PathBuf,
-    bytes: usize,
-    made: Mutex<Option<Box<dyn OpenFile>>>,
+    segment_bytes: usize,
+    held: Mutex<Held>,
 }
 
-impl Spare {
-    /// Makes the segment if there is none. Nothing is lost if that fails: then the writer tries, and is told.
-    pub(crate) fn make(&self) -> io::Result<()> {
-        let mut made = self.made.lock().expect("nobody panics with the spare in hand");
-        if made.is_none() {
-            *made = Some(zeros(&*self.files, &self.folder.join(SPARE), self.bytes)?);
+#[derive(Debug)]
+struct Held {
+    // INVARIANT (numbers are used once): also one that was given to a segment that could not be made is gone.
+    next_number: u32,
+    next: Option<Segment>,
+    retired: Vec<Segment>,
+}
+
+impl Stock {
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().expect("nobody panics with the segments in hand")
+    }
+
+    /// Makes ready the segment that is used next, and removes what is no longer needed.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the file system says. Nothing is lost by that: the writer tries again when it needs a segment, and is
+    /// told; what was not removed is by the next start.
+    pub(crate) fn tend(&self) -> io::Result<()> {
+        let mut held = self.held();
+        if held.next.is_none() {
+            held.next = Some(self.make(&mut held, self.segment_bytes)?);
         }
-        Ok(())
+        let retired = std::mem::take(&mut held.retired);
+        // The writer may take the next one meanwhile.
+        drop(held);
+        retired.iter().try_for_each(|segment| self.files.remove(&segment.path))
+    }
+
+    /// Makes a segment of one that is no longer needed, or of zeros.
+    fn make(&self, held: &mut Held, bytes: usize) -> io::Result<Segment> {
+        let number = held.next_number;
+        held.next_number += 1;
+        let path = self.folder.join(segment_name(number));
+        let fitting = held.retired.iter().position(|segment| segment.bytes == bytes);
+        let file = match fitting.map(|at| held.retired.swap_remove(at)) {
+            Some(old) => {
+                self.files.rename(&old.path, &path)?;
+                old.file
+            }
+            None => zeros(&*self.files, &path, bytes)?,
+        };
+        // Without its name on disk the segment would be lost, and what is promised of it.
+        self.files.sync_folder(&self.folder)?;
+        Ok(Segment { file, path, number, bytes })
     }
 }
 
@@ -120,25 +166,18 @@ fn zeros(files: &dyn Files, path: &Path, bytes: usize) -> io::Result<Box<dyn Ope
     let piece = vec![0; PIECE.min(bytes)];
     for at in (0..bytes).step_by(PIECE) {
         file.write_at(&piece[..PIECE.min(bytes - at)], at as u64)?;
-        if bytes > PIECE {
-            file.sync()?;
-        }
-    }
-    if bytes <= PIECE {
         file.sync()?;
     }
     Ok(file)
 }
 
-/// Segments are numbered besides, so that none ever takes the place of another that begins with the same entry.
-fn segment_name(number: u64, first: u64) -> String {
-    format!("{number:010}-{first:020}.wal")
+fn segment_name(number: u32) -> String {
+    format!("{number:010}.wal")
 }
 
-fn read_segment_name(name: &str) -> Option<(u64, u64)> {
-    let (number, first) = name.strip_suffix(".wal")?.split_once('-')?;
-    let (number, first) = (number.parse().ok()?, first.parse().ok()?);
-    (segment_name(number, first) == name).then_some((number, first))
+fn read_segment_name(name: &str) -> Option<u32> {
+    let number = name.strip_suffix(".wal")?.parse().ok()?;
+    (segment_name(number) == name).then_some(number)
 }
 
 fn failed(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> WalError {
@@ -148,100 +187,102 @@ fn failed(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> WalErro
 
 impl Wal {
     /// Begins to write in `folder`, which exists, in a segment of this number. Those that are there are not touched.
-    pub(crate) fn new(files: Arc<dyn Files>, folder: PathBuf, segment_bytes: usize, next_number: u64) -> Self {
-        let spare =
-            Spare { files: files.clone(), folder: folder.clone(), bytes: segment_bytes, made: Mutex::new(None) };
-        let (older, buffer) = (Vec::new(), Vec::new());
-        Self { files, folder, segment_bytes, next_number, current: None, older, buffer, spare: Arc::new(spare) }
+    pub(crate) fn new(files: Arc<dyn Files>, folder: PathBuf, segment_bytes: usize, next_number: u32) -> Self {
+        let segment_bytes = segment_bytes.next_multiple_of(SECTOR);
+        let held = Mutex::new(Held { next_number, next: None, retired: Vec::new() });
+        let stock = Arc::new(Stock { files, folder, segment_bytes, held });
+        Self { current: None, older: Vec::new(), buffer: Vec::new(), stock }
     }
 
-    /// Returns the spare, for a thread that has time to make it.
-    pub(crate) fn spare(&self) -> Arc<Spare> {
-        self.spare.clone()
+    /// Returns the stock of segments, for a thread that has time to tend it.
+    pub(crate) fn stock(&self) -> Arc<Stock> {
+        self.stock.clone()
     }
 
-    /// Writes a record and makes it durable. `true` if a new segment was begun, so that a spare is wanted.
+    /// Writes a record and makes it durable. `true` if a new segment was begun, so that another is wanted.
     ///
     /// # Errors
     ///
     /// [`WalError::File`]. The record may be on disk or not: nothing more may be written with this.
     pub(crate) fn append(&mut self, first: u64, count: u32, payload: &[u8]) -> Result<bool, WalError> {
-        let mut buffer = std::mem::take(&mut self.buffer);
-        write_record(&mut buffer, first, count, payload);
-        let fits = self.current.as_ref().is_some_and(|segment| segment.at + buffer.len() <= segment.bytes);
+        let bytes = sectors_of(payload.len()) * SECTOR;
+        let fits = self.current.as_ref().is_some_and(|used| used.at + bytes <= used.segment.bytes);
         if !fits {
-            self.begin_segment(first, buffer.len())?;
+            self.begin_segment(first, bytes)?;
         }
-        let segment = self.current.as_mut().expect("it was begun");
-        segment.file.write_at(&buffer, segment.at as u64).map_err(failed(&segment.path, "written"))?;
+        let Used { segment, at, .. } = self.current.as_mut().expect("it was begun");
+        write_record(&mut self.buffer, segment.number, first, count, payload);
+        segment.file.write_at(&self.buffer, *at as u64).map_err(failed(&segment.path, "written"))?;
         segment.file.sync().map_err(failed(&segment.path, "synced"))?;
-        segment.at += buffer.len();
-        self.buffer = buffer;
+        *at += bytes;
         Ok(!fits)
     }
 
     fn begin_segment(&mut self, first: u64, needed: usize) -> Result<(), WalError> {
-        if let Some(full) = self.current.take() {
-            self.older.push((full.first, full.path));
-        }
-        let path = self.folder.join(segment_name(self.next_number, first));
-        self.next_number += 1;
-        let mut made = self.spare.made.lock().expect("nobody panics with the spare in hand");
-        let spare = self.folder.join(SPARE);
-        let (file, bytes) = match made.take() {
-            Some(file) if needed <= self.segment_bytes => (file, self.segment_bytes),
-            other => {
-                *made = None;
-                drop(other);
-                let bytes = needed.max(self.segment_bytes);
-                (zeros(&*self.files, &spare, bytes).map_err(failed(&spare, "written"))?, bytes)
-            }
+        self.older.extend(self.current.take());
+        let mut held = self.stock.held();
+        let next = if needed <= self.stock.segment_bytes { held.next.take() } else { None };
+        let segment = if let Some(segment) = next {
+            segment
+        } else {
+            let bytes = needed.max(self.stock.segment_bytes);
+            self.stock.make(&mut held, bytes).map_err(failed(&self.stock.folder, "given another segment"))?
         };
-        self.files.rename(&spare, &path).map_err(failed(&path, "named"))?;
-        // Without its name on disk the segment would be lost, and what is promised of it.
-        self.files.sync_folder(&self.folder).map_err(failed(&self.folder, "synced"))?;
-        drop(made);
-        self.current = Some(Segment { file, path, first, at: 0, bytes });
+        self.current = Some(Used { segment, first, at: 0 });
         Ok(())
     }
 
-    /// Removes segments that hold only entries below `size`. What is not removed is removed later.
-    ///
-    /// # Errors
-    ///
-    /// [`WalError::File`]; nothing is lost by that.
-    pub(crate) fn trim(&mut self, size: u64) -> Result<(), WalError> {
-        loop {
-            let next = self.older.get(1).map(|(first, _)| *first).or(self.current.as_ref().map(|it| it.first));
-            match (self.older.first(), next) {
-                (Some((_, path)), Some(next)) if next <= size => {
-                    self.files.remove(path).map_err(failed(path, "removed"))?;
-                    self.older.remove(0);
-                }
-                _ => return Ok(()),
-            }
+    /// Gives up segments that hold only entries below `size`. `true` if there are any, so that the stock is to be tended.
+    pub(crate) fn trim(&mut self, size: u64) -> bool {
+        let next = |at: usize| self.older.get(at + 1).or(self.current.as_ref()).map_or(0, |used| used.first);
+        let count = (0..self.older.len()).take_while(|at| next(*at) <= size).count();
+        let given_up = self.older.drain(..count).map(|used| used.segment);
+        if count > 0 {
+            self.stock.held().retired.extend(given_up);
         }
+        count > 0
     }
 }
 
-fn write_record(buffer: &mut Vec<u8>, first: u64, count: u32, payload: &[u8]) {
-    buffer.clear();
-    buffer.resize(HEAD_BYTES, 0);
-    buffer.extend_from_slice(payload);
-    buffer.resize(record_bytes(payload.len()) - END.len(), 0);
-    let crc = crc32fast::hash(&buffer[HEAD_BYTES..]);
-    buffer.extend_from_slice(&END);
-    buffer[..4].copy_from_slice(&MAGIC);
-    buffer[4..8].copy_from_slice(&(payload.len() as u32).to_be_bytes());
-    buffer[8..16].copy_from_slice(&first.to_be_bytes());
-    buffer[16..20].copy_from_slice(&count.to_be_bytes());
-    buffer[20..24].copy_from_slice(&crc.to_be_bytes());
-    let crc = crc32fast::hash(&buffer[..28]);
-    buffer[28..32].copy_from_slice(&crc.to_be_bytes());
+fn stamp(number: u32) -> [u8; STAMP_BYTES] {
+    let mut stamp = [0; STAMP_BYTES];
+    stamp[..4].copy_from_slice(&number.to_be_bytes());
+    stamp[4..].copy_from_slice(&crc32fast::hash(&number.to_be_bytes()).to_be_bytes());
+    stamp
 }
 
-const fn record_bytes(payload: usize) -> usize {
-    (HEAD_BYTES + payload + END.len()).div_ceil(ALIGN) * ALIGN
+fn write_record(buffer: &mut Vec<u8>, number: u32, first: u64, count: u32, payload: &[u8]) {
+    let stamp = stamp(number);
+    let padding = [0; ROOM];
+    let sectors = sectors_of(payload.len());
+    let padding = &padding[..sectors * ROOM - HEAD_BYTES - payload.len()];
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(payload);
+    crc.update(padding);
+    let mut head = [0; HEAD_BYTES];
+    head[..4].copy_from_slice(&MAGIC);
+    head[4..8].copy_from_slice(&(payload.len() as u32).to_be_bytes());
+    head[8..16].copy_from_slice(&first.to_be_bytes());
+    head[16..20].copy_from_slice(&count.to_be_bytes());
+    head[20..24].copy_from_slice(&crc.finalize().to_be_bytes());
+    let crc = crc32fast::hash(&head[..28]);
+    head[28..].copy_from_slice(&crc.to_be_bytes());
+
+    buffer.clear();
+    buffer.reserve(sectors * SECTOR);
+    buffer.extend_from_slice(&head);
+    let (beside_head, rest) = payload.split_at(payload.len().min(ROOM - HEAD_BYTES));
+    buffer.extend_from_slice(beside_head);
+    for part in rest.chunks(ROOM) {
+        buffer.extend_from_slice(&stamp);
+        buffer.extend_from_slice(part);
+    }
+    buffer.extend_from_slice(padding);
+    buffer.extend_from_slice(&stamp);
+}
+
+const fn sectors_of(payload: usize) -> usize {
+    (HEAD_BYTES + payload).div_ceil(ROOM)
 }
 
 struct Head {
@@ -261,64 +302,91 @@ fn read_head(bytes: &[u8]) -> Option<Head> {
     Some(Head { payload: number(4) as usize, first, count: number(16), crc: number(20) })
 }
 
-fn read_record(bytes: &[u8]) -> Option<(Record, usize)> {
+/// Reads the record at the beginning of `bytes`, and how many bytes it takes.
+fn read_record(bytes: &[u8], number: u32) -> Option<(Record, usize)> {
     let head = read_head(bytes)?;
-    let total = record_bytes(head.payload);
-    let record = bytes.get(..total)?;
-    let body = &record[HEAD_BYTES..total - END.len()];
-    if record[total - END.len()..] != END || crc32fast::hash(body) != head.crc {
+    let total = sectors_of(head.payload) * SECTOR;
+    let mut body = Vec::with_capacity(total);
+    for sector in bytes.get(..total)?.chunks_exact(SECTOR) {
+        if written(sector, number) != Written::Here {
+            return None;
+        }
+        body.extend_from_slice(&sector[..ROOM]);
+    }
+    body.drain(..HEAD_BYTES);
+    if crc32fast::hash(&body) != head.crc {
         return None;
     }
-    let payload = body[..head.payload].to_vec();
-    Some((Record { first: head.first, count: head.count, payload }, total))
+    body.truncate(head.payload);
+    Some((Record { first: head.first, count: head.count, payload: body }, total))
+}
+
+/// When a sector was written, as its stamp tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Written {
+    /// Since the segment has its number.
+    Here,
+    /// Before, or never.
+    Before,
+    /// No stamp of ours ends it.
+    Unknown,
+}
+
+fn written(sector: &[u8], number: u32) -> Written {
+    let Some(found) = sector.get(ROOM..SECTOR) else { return Written::Before };
+    let stamped = u32::from_be_bytes(found[..4].try_into().expect("four bytes"));
+    if found == stamp(number) {
+        Written::Here
+    } else if found == [0; STAMP_BYTES] || (stamped < number && found == stamp(stamped)) {
+        Written::Before
+    } else {
+        Written::Unknown
+    }
 }
 
 /// Tells whether bytes that should be a record can be one that was not written to its end.
-fn is_torn(segment: &[u8], offset: usize) -> bool {
-    let rest = &segment[offset..];
-    let zero = |bytes: &[u8]| bytes.iter().all(|byte| *byte == 0);
-    let Some(head) = read_head(rest) else {
-        // A head lies in one sector, so it arrives whole; if something follows one that is wrong, it was whole once.
-        let head = HEAD_BYTES.min(rest.len());
-        return zero(&rest[..head]) || zero(&rest[head..]);
-    };
-    let span = record_bytes(head.payload);
-    let Some(record) = rest.get(..span) else { return true };
-    if record[span - 1] == 0 {
-        return true;
+fn is_torn(rest: &[u8], number: u32) -> bool {
+    match written(rest, number) {
+        Written::Before => return true,
+        Written::Unknown => return false,
+        Written::Here => {}
     }
-    let mut at = 0;
-    while at < span {
-        let to = (at + SECTOR - (offset + at) % SECTOR).min(span);
-        if zero(&record[at..to]) {
-            return true;
-        }
-        at = to;
-    }
-    false
+    // Its first sector arrived, so the head is whole, or was changed later.
+    let Some(head) = read_head(rest) else { return false };
+    (0..sectors_of(head.payload))
+        .any(|at| rest.get(at * SECTOR..).is_none_or(|sector| written(sector, number) == Written::Before))
 }
 
-/// Reads the records of a segment up to the first that is missing.
-fn read_segment(path: &Path, bytes: &[u8], mut next: u64, records: &mut Vec<Record>) -> Result<u64, WalError> {
+/// Reads the records of a segment up to the first that is missing. Entries below `size` may be missing.
+fn read_segment(
+    path: &Path,
+    bytes: &[u8],
+    number: u32,
+    size: u64,
+    next: &mut Option<u64>,
+    records: &mut Vec<Record>,
+) -> Result<(), WalError> {
     let mut offset = 0;
-    while let Some((record, length)) = read_record(&bytes[offset..]) {
-        if record.first != next {
-            return Err(WalError::Gap { path: path.to_owned(), found: record.first, expected: next });
+    while let Some((record, length)) = read_record(&bytes[offset..], number) {
+        if let Some(expected) = next.map(|next| next.max(size)).filter(|expected| record.first > *expected) {
+            return Err(WalError::Gap { path: path.to_owned(), found: record.first, expected });
         }
-        next += u64::from(record.count);
+        // A start that was interrupted may have written again a part of what the segments before hold.
+        *next = (*next).max(Some(record.first + u64::from(record.count)));
         offset += length;
         records.push(record);
     }
-    let damaged = WalError::Damaged { path: path.to_owned(), offset, after: next };
     let rest = &bytes[offset..];
     // What is written in order is also lost from the end: a whole record after a missing one was not torn.
-    let whole_after = (0..rest.len()).step_by(ALIGN).skip(1).any(|at| {
-        rest[at..].starts_with(&MAGIC) && read_record(&rest[at..]).is_some_and(|(record, _)| record.first >= next)
-    });
-    if whole_after || !is_torn(bytes, offset) {
-        return Err(damaged);
+    let whole_after = rest
+        .chunks(SECTOR)
+        .enumerate()
+        .skip(1)
+        .any(|(at, sector)| sector.starts_with(&MAGIC) && read_record(&rest[at * SECTOR..], number).is_some());
+    if whole_after || !is_torn(rest, number) {
+        return Err(WalError::Damaged { path: path.to_owned(), offset, after: next.unwrap_or(size) });
     }
-    Ok(next)
+    Ok(())
 }
 
 /// All segments of a folder, read.
@@ -328,29 +396,31 @@ pub(crate) struct Contents {
     pub(crate) records: Vec<Record>,
     pub(crate) segments: Vec<PathBuf>,
     /// A number that no segment has had.
-    pub(crate) next_number: u64,
+    pub(crate) next_number: u32,
 }
 
-/// Reads all segments of a folder.
+/// Reads all segments of a folder. Entries below `size` are elsewhere, and need not be there.
 ///
 /// # Errors
 ///
 /// [`WalError`].
-pub(crate) fn read_all(files: &dyn Files, folder: &Path) -> Result<Contents, WalError> {
-    let names = files.list(folder).map_err(failed(folder, "listed"))?;
-    let named: Vec<_> = names.iter().filter_map(|name| Some((read_segment_name(name)?, folder.join(name)))).collect();
-    let mut records = Vec::new();
-    let mut next = named.first().map_or(0, |((_, first), _)| *first);
-    for ((_, first), path) in &named {
-        if *first > next {
-            return Err(WalError::Gap { path: path.clone(), found: *first, expected: next });
-        }
-        let bytes = files.read(path).map_err(failed(path, "read"))?.unwrap_or_default();
-        // A start that was interrupted may have written again a part of what the segments before hold.
-        next = next.max(read_segment(path, &bytes, *first, &mut records)?);
+pub(crate) fn read_all(files: &dyn Files, folder: &Path, size: u64) -> Result<Contents, WalError> {
+    let mut contents = Contents { records: Vec::new(), segments: Vec::new(), next_number: 0 };
+    let mut next = None;
+    for name in files.list(folder).map_err(failed(folder, "listed"))? {
+        let path = folder.join(&name);
+        let Some(number) = read_segment_name(&name) else {
+            if path.extension().is_some_and(|extension| extension == "wal") {
+                return Err(WalError::Foreign(path));
+            }
+            continue;
+        };
+        let bytes = files.read(&path).map_err(failed(&path, "read"))?.unwrap_or_default();
+        read_segment(&path, &bytes, number, size, &mut next, &mut contents.records)?;
+        contents.next_number = number + 1;
+        contents.segments.push(path);
     }
-    let next_number = named.last().map_or(0, |((number, _), _)| number + 1);
-    Ok(Contents { records, segments: named.into_iter().map(|(_, path)| path).collect(), next_number })
+    Ok(contents)
 }
 
 #[cfg(test)]
@@ -358,52 +428,102 @@ mod tests {
     use super::*;
     use crate::files::SystemFiles;
 
-    fn filled(folder: &Path) -> PathBuf {
-        let mut wal = Wal::new(Arc::new(SystemFiles), folder.to_owned(), 8192, 0);
-        wal.append(0, 1, &[0, 1, 7]).unwrap();
-        wal.append(1, 2, &[&[1, 44], [9_u8; 300].as_slice(), &[0, 0]].concat()).unwrap();
-        wal.append(3, 1, &[&[3, 32], [5_u8; 800].as_slice()].concat()).unwrap();
-        folder.join(segment_name(0, 0))
+    const SEGMENT: usize = 8192;
+
+    /// Payloads of one sector, exactly one, two, three.
+    const PAYLOADS: [usize; 4] = [3, 472, 600, 1200];
+
+    fn fill(wal: &mut Wal, first: u64) {
+        for (at, length) in PAYLOADS.into_iter().enumerate() {
+            wal.append(first + at as u64, 1, &vec![7 + at as u8; length]).unwrap();
+        }
     }
 
-    fn count(path: &Path, segment: &[u8]) -> Result<usize, WalError> {
+    /// A segment that was used before, to its end, and has four records of seven sectors now.
+    fn filled(folder: &Path) -> (PathBuf, u32) {
+        let mut wal = Wal::new(Arc::new(SystemFiles), folder.to_owned(), SEGMENT, 0);
+        (0..2).for_each(|round| fill(&mut wal, 4 * round));
+        wal.append(8, 1, &[1; 472]).unwrap();
+        wal.append(9, 1, &[1; 472]).unwrap();
+        assert!(wal.append(10, 1, &[1; 472]).unwrap(), "the first segment is full");
+        assert!(wal.trim(10));
+        wal.stock().tend().unwrap();
+        assert_eq!(std::fs::read_dir(folder).unwrap().count(), 2);
+        wal.append(11, 1, &vec![1; SEGMENT - 1000]).unwrap();
+        fill(&mut wal, 12);
+        let path = folder.join(segment_name(2));
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), SEGMENT as u64);
+        (path, 2)
+    }
+
+    fn count(path: &Path, segment: &[u8], number: u32) -> Result<usize, WalError> {
         let mut records = Vec::new();
-        read_segment(path, segment, 0, &mut records).map(|_| records.len())
+        read_segment(path, segment, number, 0, &mut None, &mut records).map(|()| records.len())
     }
 
     #[test]
     fn a_record_cut_anywhere_was_never_promised_and_a_changed_one_is_named() {
         let folder = tempfile::tempdir().unwrap();
-        let path = filled(folder.path());
+        let (path, number) = filled(folder.path());
         let whole = std::fs::read(&path).unwrap();
-        assert_eq!(read_all(&SystemFiles, folder.path()).unwrap().records.len(), 3);
-        let third = record_bytes(3) + record_bytes(304);
-        let end = third + record_bytes(802);
-        for cut in third..end {
+        let old = std::fs::read(folder.path().join(segment_name(1))).unwrap();
+        assert_eq!(written(&old, 1), Written::Here);
+        assert_eq!(count(&path, &whole, number).unwrap(), 4);
+        let (fourth, end) = (4 * SECTOR, 7 * SECTOR);
+        for cut in (fourth..end).filter(|cut| cut % SECTOR <= ROOM) {
             let mut torn = whole.clone();
             torn[cut..].fill(0);
-            assert_eq!(count(&path, &torn).unwrap(), 2, "zeros from {cut}");
-            assert_eq!(count(&path, &whole[..cut]).unwrap(), 2, "nothing from {cut}");
+            assert_eq!(count(&path, &torn, number).unwrap(), 3, "zeros from {cut}");
+            assert_eq!(count(&path, &whole[..cut], number).unwrap(), 3, "nothing from {cut}");
+            torn[cut..].copy_from_slice(&stale(&whole)[cut..]);
+            assert_eq!(count(&path, &torn, number).unwrap(), 3, "what was there before from {cut}");
         }
         for bit in 0..end * 8 {
             let mut flipped = whole.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
-            let error = count(&path, &flipped).expect_err("a flipped bit").to_string();
+            let error = count(&path, &flipped, number).expect_err("a flipped bit").to_string();
             assert!(error.contains(&format!("`{}` is damaged at byte", path.display())), "{error}");
         }
+    }
+
+    /// The segment as it was when it had the number 0.
+    fn stale(whole: &[u8]) -> Vec<u8> {
+        let mut stale = whole.to_vec();
+        for sector in stale.chunks_exact_mut(SECTOR) {
+            sector[..ROOM].fill(9);
+            sector[ROOM..].copy_from_slice(&stamp(0));
+        }
+        stale
     }
 
     #[test]
     fn a_sector_that_did_not_arrive_makes_a_torn_record() {
         let folder = tempfile::tempdir().unwrap();
-        let path = filled(folder.path());
+        let (path, number) = filled(folder.path());
         let whole = std::fs::read(&path).unwrap();
-        let third = record_bytes(3) + record_bytes(304);
-        let end = third + record_bytes(802);
-        for sector in third / SECTOR..=(end - 1) / SECTOR {
-            let mut torn = whole.clone();
-            torn[third.max(sector * SECTOR)..end.min((sector + 1) * SECTOR)].fill(0);
-            assert_eq!(count(&path, &torn).unwrap(), 2, "without sector {sector}");
+        for sector in 4..7 {
+            let place = sector * SECTOR..(sector + 1) * SECTOR;
+            for before in [vec![0; whole.len()], stale(&whole)] {
+                let mut torn = whole.clone();
+                torn[place.clone()].copy_from_slice(&before[place.clone()]);
+                assert_eq!(count(&path, &torn, number).unwrap(), 3, "without sector {sector}");
+            }
         }
+    }
+
+    #[test]
+    fn a_segment_that_is_gone_from_the_middle_is_missed_unless_its_entries_are_elsewhere() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut wal = Wal::new(Arc::new(SystemFiles), folder.path().to_owned(), 1024, 0);
+        for first in 0..3 {
+            wal.append(first, 1, &[5; 900]).unwrap();
+        }
+        std::fs::remove_file(folder.path().join(segment_name(1))).unwrap();
+        let error = read_all(&SystemFiles, folder.path(), 1).unwrap_err().to_string();
+        assert!(
+            error.ends_with("begins with entry 2, expected 1: a part of the write-ahead log is missing"),
+            "{error}"
+        );
+        assert_eq!(read_all(&SystemFiles, folder.path(), 2).unwrap().records.len(), 2);
     }
 }

@@ -2,8 +2,10 @@
 //!
 //! Out of scope: what a witness does (`witness`), and how many are enough (the log's policy).
 //!
-//! The surprise: a witness that has seen more of this log than we have, or another history of it, ends the log: its folder
-//! was rolled back, and whatever we signed next would be a fork that everybody can prove.
+//! The surprise: a witness that has seen more of this log than we have, or another history of it, ends the log if it shows
+//! a head that our own key signed and that we do not know: the folder was rolled back, and whatever we signed next would be
+//! a fork that everybody can prove. One that only says so is left aside, so that no single liar stops a log, unless
+//! without it the policy's quorum cannot be had.
 //!
 //! # Source
 //!
@@ -13,7 +15,7 @@ use crate::publish::FolderSource;
 use std::{io, time::Duration};
 use ureq::Agent;
 use vigie_ledger::{
-    Checkpoint, Note, SignedCheckpoint, VerifierKey,
+    Checkpoint, Hash, Note, SignedCheckpoint, VerifierKey,
     note::{MAX_NOTE_BYTES, Signature},
     proof::consistency_proof,
     reader::{ReadError, Tiles},
@@ -23,10 +25,14 @@ use vigie_ledger::{
 /// A witness is asked at most so often for one head: a second time when it says how far it is.
 const ATTEMPTS: usize = 3;
 
+/// What follows for a log that was rolled back.
+pub(crate) const ENDS: &str = "the log was rolled back or changed, and signs nothing more";
+
 /// The witnesses of a log, and how far each has come.
 #[derive(Debug)]
 pub(crate) struct Witnesses {
     agent: Agent,
+    log: VerifierKey,
     each: Vec<Witness>,
 }
 
@@ -44,7 +50,9 @@ pub(crate) struct Asked {
     pub(crate) cosignatures: Vec<Signature>,
     /// Each by its name.
     pub(crate) said: Vec<(String, String)>,
-    /// Why the log must not go on.
+    /// What witnesses hold against the log without showing it: each with the beginning of a sentence.
+    pub(crate) accusations: Vec<(VerifierKey, String)>,
+    /// Why the log must not go on: a witness has shown it.
     pub(crate) against: Option<String>,
 }
 
@@ -60,6 +68,7 @@ enum Said {
 impl Witnesses {
     /// Those of a policy that have an address. `published` tells which of them have cosigned what.
     pub(crate) fn new<'key>(
+        log: &VerifierKey,
         parties: impl Iterator<Item = &'key vigie_ledger::policy::Party>,
         published: Option<&SignedCheckpoint>,
         timeout: Duration,
@@ -81,7 +90,7 @@ impl Witnesses {
             let url = party.url.as_ref()?.trim_end_matches('/').to_owned();
             Some(Witness { key: party.key.clone(), url, old: cosigned(&party.key).unwrap_or(0) })
         });
-        Self { agent: config.new_agent(), each: each.collect() }
+        Self { agent: config.new_agent(), log: log.clone(), each: each.collect() }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -94,6 +103,7 @@ impl Witnesses {
         // INVARIANT (one outcome each): those that have not said anything final are asked once more.
         let mut left: Vec<usize> = (0..self.each.len()).collect();
         let mut outcomes: Vec<Option<String>> = vec![None; self.each.len()];
+        let mut accused: Vec<(usize, String)> = Vec::new();
         for attempt in 1..=ATTEMPTS {
             let requests: Vec<(usize, Result<AddCheckpoint, String>)> =
                 left.iter().map(|at| (*at, request(self.each[*at].old, note, head, tiles))).collect();
@@ -117,19 +127,19 @@ impl Witnesses {
                         outcomes[at] = Some("cosigned".to_owned());
                     }
                     Said::Conflict(size) if size > head.size() => {
-                        asked.against = Some(format!(
-                            "witness `{name}` has cosigned a head of {size} entries, the log has {}: the log was rolled \
-                             back, and signs nothing more",
-                            head.size()
-                        ));
+                        let (entries, ours) = (size, head.size());
+                        let why =
+                            format!("witness `{name}` has cosigned a head of {entries} entries, the log has {ours}");
+                        accused.push((at, why));
                     }
                     Said::Inconsistent => {
-                        asked.against = Some(format!(
+                        let why = format!(
                             "witness `{name}` holds that the head of {} entries does not continue the one of {} that it \
-                             cosigned: the log was rolled back or changed, and signs nothing more",
+                             cosigned",
                             head.size(),
                             witness.old
-                        ));
+                        );
+                        accused.push((at, why));
                     }
                     Said::Conflict(size) if attempt < ATTEMPTS => {
                         witness.old = size;
@@ -139,13 +149,58 @@ impl Witnesses {
                     Said::Failed(why) => outcomes[at] = Some(why),
                 }
             }
-            if left.is_empty() || asked.against.is_some() {
+            if left.is_empty() {
                 break;
+            }
+        }
+        for (at, why) in accused {
+            match self.evidence(&self.each[at], head, tiles) {
+                Ok(shown) => {
+                    asked.against.get_or_insert(format!("{why}, and shows {shown}: {ENDS}"));
+                }
+                Err(lacking) => {
+                    outcomes[at] = Some(format!("says that the log was rolled back or changed, and {lacking}"));
+                    asked.accusations.push((self.each[at].key.clone(), why));
+                }
             }
         }
         let names = self.each.iter().map(|witness| witness.key.name().to_string());
         asked.said = names.zip(outcomes.into_iter().map(Option::unwrap_or_default)).collect();
         asked
+    }
+
+    /// Looks at the head that a witness shows: is it one that our key signed, and that we do not know?
+    ///
+    /// # Errors
+    ///
+    /// What is lacking, as the end of a sentence about the witness.
+    fn evidence(
+        &self,
+        witness: &Witness,
+        head: &Checkpoint,
+        tiles: &mut Tiles<FolderSource>,
+    ) -> Result<String, String> {
+        let origin = Hash::of(self.log.name().as_str().as_bytes()).to_hex();
+        let asked = self.agent.get(format!("{}/{origin}/checkpoint", witness.url)).call();
+        let mut response = asked.map_err(|error| format!("could not be asked for what it has cosigned: {error}"))?;
+        if response.status().as_u16() != 200 {
+            return Err(format!("answered {} when asked for what it has cosigned", response.status().as_u16()));
+        }
+        let body = response.body_mut().with_config().limit(MAX_NOTE_BYTES as u64).read_to_vec();
+        let body =
+            body.map_err(|error| format!("did not end its answer when asked for what it has cosigned: {error}"))?;
+        let shown = SignedCheckpoint::open(&body, &self.log)
+            .map_err(|error| format!("shows no head that this log has signed: {error}"))?;
+        let (size, root) = (shown.checkpoint().size(), shown.checkpoint().root());
+        if size > head.size() {
+            return Ok(format!("a head of {size} entries with the log's own signature"));
+        }
+        let ours: Result<Hash, ReadError<io::Error>> = vigie_ledger::proof::root(tiles, size);
+        match ours {
+            Ok(ours) if ours == root => Err(format!("shows a head of {size} entries that is the log's own")),
+            Ok(_) => Ok(format!("another head of {size} entries with the log's own signature")),
+            Err(error) => Err(format!("the head it shows could not be compared: {}", crate::recovery::chain(&error))),
+        }
     }
 }
 

@@ -1,4 +1,7 @@
-//! The thread that gives each entry its index: takes all that waits, one sync for it, then tells everybody.
+//! Gives each entry its index: takes all that waits, one sync for it, then tells everybody.
+//!
+//! Two threads take turns: while one syncs a round of entries and tells those who wait for it, the other gives the next
+//! round its places. Rounds are written in the order in which they got their places.
 //!
 //! Out of scope: trees and heads (`publish`).
 //!
@@ -10,16 +13,16 @@ use crate::{
     files::Files,
     home::{Home, Stream},
     ids::{EventIds, Shared as IdFiles},
-    log::{Job, Shared, Written},
+    log::{Handed, Shared, Written},
     publish::FolderSource,
-    wal::{Spare, Wal},
+    wal::{Stock, Wal},
 };
 use std::{
     collections::VecDeque,
     io,
     sync::{
-        Arc,
-        atomic::Ordering,
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
         mpsc::{SyncSender, TrySendError},
     },
 };
@@ -27,22 +30,33 @@ use vigie_ledger::{
     EventId, Hash,
     entry::{ENTRY_BYTES, EVENT_ID_AT, ROW_BASE_AT, ROW_COUNT_AT},
     reader::fetch_entry,
-    tile::push_entry,
 };
 
-/// Most bytes that become durable together: more would let the first wait for the last.
-const MOST_AT_ONCE: usize = 2 * 1024 * 1024;
 /// Bytes of an event's entry behind its length.
 const PREFIXED: usize = ENTRY_BYTES + 2;
 /// How many files of ids may wait to be written.
-const FILES_WAITING: usize = 4;
+const FILES_WAITING: usize = 2;
 
-/// What the writer knows.
+/// How many threads take turns.
+pub(crate) const THREADS: usize = 2;
+const UNPOISONED: &str = "a thread that panics with it ends the log";
+
+/// What the threads that write share.
 #[derive(Debug)]
 pub(crate) struct Writer {
     pub(crate) shared: Arc<Shared>,
+    placing: Mutex<Placing>,
+    // INVARIANT (rounds are written in order): it is taken with `placing` in hand, which is let go of only then.
+    wal: Mutex<Wal>,
+    /// Threads that have not ended.
+    running: AtomicUsize,
+    chores: SyncSender<Chore>,
+}
+
+/// What has to be known to give entries their places.
+#[derive(Debug)]
+pub(crate) struct Placing {
     pub(crate) stream: Stream,
-    pub(crate) wal: Wal,
     /// Index of the next entry.
     pub(crate) next: u64,
     /// Rows in the log.
@@ -52,14 +66,13 @@ pub(crate) struct Writer {
     /// What is not in tiles yet, so that a repeat can be compared with it.
     pub(crate) recent: VecDeque<Arc<Written>>,
     pub(crate) source: FolderSource,
-    pub(crate) chores: SyncSender<Chore>,
 }
 
 /// Work that nobody waits for.
 #[derive(Debug)]
 pub(crate) enum Chore {
-    /// Make a segment of zeros.
-    Spare(Arc<Spare>),
+    /// Make a segment ready.
+    Segments(Arc<Stock>),
     /// Write ids to files.
     Ids(Arc<IdFiles>),
 }
@@ -68,7 +81,9 @@ pub(crate) enum Chore {
 pub(crate) fn do_chores(shared: &Shared, chores: &std::sync::mpsc::Receiver<Chore>) {
     for chore in chores {
         let (done, what) = match chore {
-            Chore::Spare(spare) => (spare.make(), "a segment of the write-ahead log could not be prepared"),
+            Chore::Segments(stock) => {
+                (stock.tend(), "a segment of the write-ahead log could not be made ready or removed")
+            }
             Chore::Ids(files) => (files.tidy(), "the files of event ids could not be written"),
         };
         if let Err(error) = done {
@@ -78,75 +93,97 @@ pub(crate) fn do_chores(shared: &Shared, chores: &std::sync::mpsc::Receiver<Chor
     }
 }
 
-type Answers = Vec<Result<Appended, Refused>>;
-
-/// What is being put together.
-#[derive(Default)]
+/// What is being put together, in the place of what was handed in.
 struct Draft {
+    /// Entries that have their places up to `kept`, behind it what was handed in.
     payload: Vec<u8>,
+    kept: usize,
     leaves: Vec<Hash>,
 }
 
 impl Writer {
-    pub(crate) fn run(mut self) {
-        while let Some(jobs) = self.shared.take_jobs(MOST_AT_ONCE) {
-            if !self.shared.wait_for_room() {
-                break;
-            }
-            if let Err(reason) = self.write(jobs) {
-                self.shared.stop(reason);
-                break;
-            }
-        }
-        self.shared.end_backlog();
+    pub(crate) fn new(shared: Arc<Shared>, placing: Placing, wal: Wal, chores: SyncSender<Chore>) -> Self {
+        let (placing, wal) = (Mutex::new(placing), Mutex::new(wal));
+        Self { shared, placing, wal, running: AtomicUsize::new(THREADS), chores }
     }
 
-    fn write(&mut self, jobs: Vec<Job>) -> Result<(), String> {
+    /// Takes turns with the other threads that do the same.
+    pub(crate) fn run(&self) {
+        while self.take_turn() {}
+        if self.running.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.shared.end_backlog();
+        }
+    }
+
+    fn take_turn(&self) -> bool {
+        let mut placing = self.placing.lock().expect(UNPOISONED);
+        let Some(Handed { bytes, count, promise }) = self.shared.take() else { return false };
+        if !self.shared.wait_for_room() {
+            return false;
+        }
         let signed = self.shared.progress().signed;
-        while self.recent.front().is_some_and(|batch| batch.first + batch.leaves.len() as u64 <= signed) {
-            self.recent.pop_front();
+        let mut draft = Draft { payload: bytes, kept: 0, leaves: Vec::with_capacity(count as usize) };
+        let answers = match self.freeze(&mut placing).and_then(|()| placing.place_all(count, signed, &mut draft)) {
+            Ok(answers) => answers,
+            Err(reason) => {
+                // Ids may be noted already that are in no entry now; but the log stops.
+                self.shared.stop(reason);
+                return false;
+            }
+        };
+        let count = draft.leaves.len() as u32;
+        draft.payload.truncate(draft.kept);
+        let first = placing.next - u64::from(count);
+        let written = Arc::new(Written { first, payload: draft.payload, leaves: draft.leaves });
+        if count > 0 {
+            placing.recent.push_back(written.clone());
         }
-        self.freeze()?;
-        let mut draft = Draft::default();
-        let mut answers: Vec<(Job, Answers)> = Vec::with_capacity(jobs.len());
-        for job in jobs {
-            let placed: io::Result<Answers> = job.batch.entries().map(|entry| self.place(entry, &mut draft)).collect();
-            // Ids may be noted already that are in no entry now; but the log stops.
-            let placed = placed.map_err(|error| format!("what is known of events could not be read: {error}"))?;
-            answers.push((job, placed));
+        let mut wal = self.wal.lock().expect(UNPOISONED);
+        drop(placing);
+        // What was written before may have failed: nothing is written after it, and nobody is told otherwise.
+        if self.shared.is_stopped() {
+            promise.tell(Err(self.shared.stopped()));
+            return false;
         }
-        let first = self.next - draft.leaves.len() as u64;
-        if !draft.leaves.is_empty() {
+        let mut wanted = false;
+        if count > 0 {
             // If we stop here, nobody was promised anything. If the write or the sync fails, the entries may be on disk or
             // not; the next start finds out.
-            let count = draft.leaves.len() as u32;
-            let written = self.wal.append(first, count, &draft.payload);
-            let new_segment = written.map_err(|error| crate::recovery::chain(&error))?;
+            match wal.append(first, count, &written.payload) {
+                Ok(new_segment) => wanted = new_segment,
+                Err(error) => {
+                    // Before anybody else can write.
+                    self.shared.stop(crate::recovery::chain(&error));
+                    promise.tell(Err(self.shared.stopped()));
+                    return false;
+                }
+            }
             self.shared.batches.fetch_add(1, Ordering::Relaxed);
             self.shared.leaves_hashed.fetch_add(count.into(), Ordering::Relaxed);
-            let next = self.next;
-            self.shared.report(|progress| progress.durable = next);
-            let written = Arc::new(Written { first, payload: draft.payload, leaves: draft.leaves });
-            self.recent.push_back(written.clone());
+            self.shared.report(|progress| progress.durable = first + u64::from(count));
             self.shared.hand_on(written);
-            if new_segment {
-                let _ = self.chores.try_send(Chore::Spare(self.wal.spare()));
-            }
         }
-        for (job, placed) in answers {
-            // Whoever asked may have gone; the entry stays.
-            let _ = job.answer.send(Ok(placed));
+        wanted |= wal.trim(signed);
+        let stock = wanted.then(|| wal.stock());
+        drop(wal);
+        // Whoever asked may have gone; the entries stay.
+        promise.tell(Ok(answers));
+        if let Some(stock) = stock {
+            // If there is no room for another chore, it is done with the next segment, or by the writer itself.
+            let _ = self.chores.try_send(Chore::Segments(stock));
         }
-        // Behind the answers: nobody waits for it. What could not be removed is removed the next time.
-        if let Err(error) = self.wal.trim(signed) {
-            self.shared.report(|progress| progress.trouble = Some(error.to_string()));
-        }
-        Ok(())
+        true
     }
 
-    /// All ids known now are of durable entries: the batch before is synced, this one is not begun.
-    fn freeze(&mut self) -> Result<(), String> {
-        let Some(ids) = &mut self.ids else { return Ok(()) };
+    /// Hands ids on to be written to files if they are many. All of them must be of durable entries, so what is being
+    /// written is waited for.
+    fn freeze(&self, placing: &mut Placing) -> Result<(), String> {
+        let Some(ids) = placing.ids.as_mut().filter(|ids| ids.is_full()) else { return Ok(()) };
+        drop(self.wal.lock().expect(UNPOISONED));
+        if self.shared.is_stopped() {
+            // The first reason counts.
+            return Err("it had stopped".to_owned());
+        }
         let Some(waiting) = ids.freeze() else { return Ok(()) };
         let chore = Chore::Ids(ids.shared());
         let sent = if waiting > FILES_WAITING {
@@ -160,12 +197,42 @@ impl Writer {
         };
         sent.map_err(|()| "the thread that writes the ids of events has ended".to_owned())
     }
+}
 
-    /// Gives an entry its place.
-    fn place(&mut self, entry: &[u8], draft: &mut Draft) -> io::Result<Result<Appended, Refused>> {
+impl Placing {
+    fn place_all(
+        &mut self,
+        count: u32,
+        signed: u64,
+        draft: &mut Draft,
+    ) -> Result<Vec<Result<Appended, Refused>>, String> {
+        while self.recent.front().is_some_and(|batch| batch.first + batch.leaves.len() as u64 <= signed) {
+            self.recent.pop_front();
+        }
+        let mut answers = Vec::with_capacity(count as usize);
+        let mut at = 0;
+        for _ in 0..count {
+            let length = u16::from_be_bytes([draft.payload[at], draft.payload[at + 1]]);
+            let end = at + 2 + usize::from(length);
+            let placed = self.place(at, end, signed, draft);
+            answers.push(placed.map_err(|error| format!("what is known of events could not be read: {error}"))?);
+            at = end;
+        }
+        Ok(answers)
+    }
+
+    /// Gives the entry that was handed in from `at` on, behind its length, its place.
+    fn place(
+        &mut self,
+        at: usize,
+        end: usize,
+        signed: u64,
+        draft: &mut Draft,
+    ) -> io::Result<Result<Appended, Refused>> {
         let index = self.next;
         let mut row_base = 0;
         if self.stream == Stream::Events {
+            let entry = &draft.payload[at + 2..end];
             row_base = self.rows;
             let rows = number(entry, ROW_COUNT_AT);
             let Some(sum) = row_base.checked_add(rows) else {
@@ -179,25 +246,36 @@ impl Writer {
                 return Ok(Err(Refused::Heartbeat { time, latest }));
             }
             if let Some(known) = ids.insert(event, index)? {
-                return self.repeat(entry, event, known, draft);
+                return self.repeat(entry, event, known, signed, draft);
             }
             ids.note_heartbeat(beat.unwrap_or(0));
             self.rows = sum;
         }
-        let at = draft.payload.len() + 2;
-        push_entry(&mut draft.payload, entry).expect("a batch holds no entry that is too long");
-        if self.stream == Stream::Events {
-            draft.payload[at + ROW_BASE_AT..at + ROW_BASE_AT + 8].copy_from_slice(&row_base.to_be_bytes());
+        let kept = draft.kept;
+        if kept < at {
+            draft.payload.copy_within(at..end, kept);
         }
-        let leaf = Hash::leaf(&draft.payload[at..]);
+        let entry = &mut draft.payload[kept + 2..kept + end - at];
+        if self.stream == Stream::Events {
+            entry[ROW_BASE_AT..ROW_BASE_AT + 8].copy_from_slice(&row_base.to_be_bytes());
+        }
+        let leaf = Hash::leaf(entry);
         draft.leaves.push(leaf);
+        draft.kept += end - at;
         self.next += 1;
         Ok(Ok(Appended { index, leaf, row_base }))
     }
 
     /// Compares an entry with the one that its event has.
-    fn repeat(&self, entry: &[u8], event: EventId, index: u64, draft: &Draft) -> io::Result<Result<Appended, Refused>> {
-        let logged = self.logged(index, draft)?;
+    fn repeat(
+        &self,
+        entry: &[u8],
+        event: EventId,
+        index: u64,
+        signed: u64,
+        draft: &Draft,
+    ) -> io::Result<Result<Appended, Refused>> {
+        let logged = self.logged(index, signed, draft)?;
         if logged.len() != ENTRY_BYTES || logged[EVENT_ID_AT..EVENT_ID_AT + 16] != event.0 {
             return Err(io::Error::other(format!(
                 "event `{event}` is noted as entry {index}, which is another; remove the folder `ids` to have it made again"
@@ -212,7 +290,7 @@ impl Writer {
         Ok(Ok(Appended { index, leaf: Hash::leaf(&logged), row_base }))
     }
 
-    fn logged(&self, index: u64, draft: &Draft) -> io::Result<Vec<u8>> {
+    fn logged(&self, index: u64, signed: u64, draft: &Draft) -> io::Result<Vec<u8>> {
         let in_draft = self.next - draft.leaves.len() as u64;
         let cut = |payload: &[u8], first: u64| {
             let at = (index - first) as usize * PREFIXED + 2;
@@ -225,7 +303,6 @@ impl Writer {
         if let Some(batch) = after.checked_sub(1).map(|at| &self.recent[at]) {
             return Ok(cut(&batch.payload, batch.first));
         }
-        let signed = self.shared.progress().signed;
         fetch_entry(&self.source, index, signed).map_err(io::Error::other)
     }
 }

@@ -28,11 +28,14 @@ struct Promises {
 /// Batches that cross what there is to cross: the end of a tile, of a segment.
 const BATCHES: [u64; 7] = [1, 2, 20, 232, 1, 1, 30];
 
+/// So many that their tiles are synced all at once, between others.
+const MANY: [u64; 3] = [3, 3400, 5];
+
 /// Appends until something fails.
-fn play(home: &Home, disk: &Disk, promises: &mut Promises) {
+fn play(home: &Home, disk: &Disk, batches: &[u64], promises: &mut Promises) {
     let Ok(log) = Log::open(home, options(disk)) else { return };
     let mut number = 0;
-    for batch in BATCHES {
+    for &batch in batches {
         let events: Vec<_> = (number..number + batch).map(event).collect();
         number += batch;
         let Ok(tickets) = log.append_many(Batch::try_from(events.as_slice()).unwrap()) else { return };
@@ -52,14 +55,14 @@ fn play(home: &Home, disk: &Disk, promises: &mut Promises) {
 }
 
 /// Opens the log again, and checks all promises.
-fn verify(home: &Home, disk: &Disk, promises: &Promises, case: &str) {
+fn verify(home: &Home, disk: &Disk, batches: &[u64], promises: &Promises, case: &str) {
     let log = Log::open(home, options(disk)).unwrap_or_else(|error| panic!("{case}: {error:?}"));
     // Looked at before anything is sent again, which would fill the same places with the same entries.
     let promised = promises.entries.iter().map(|(index, _)| index + 1).max().unwrap_or(0);
     let there = log.statistics().durable;
     assert!(there >= promised, "{case}: {promised} entries were promised, {there} are there");
     // Whoever heard nothing asks again: nothing is there twice.
-    let total: u64 = BATCHES.iter().sum();
+    let total: u64 = batches.iter().sum();
     let events: Vec<_> = (0..total).map(event).collect();
     let answers = log.append_many(Batch::try_from(events.as_slice()).unwrap()).unwrap().wait().unwrap();
     let mut rows = 0;
@@ -96,47 +99,68 @@ const KEEPS: [Keep; 6] = [
     Keep { names: true, contents: Contents::All },
 ];
 
-fn operations() -> u64 {
+fn operations(batches: &[u64]) -> u64 {
     let (_folder, home) = new_home(Stream::Events, None);
     let disk = Disk::of(home.folder());
     let mut promises = Promises::default();
-    play(&home, &disk, &mut promises);
+    play(&home, &disk, batches, &mut promises);
     let operations = disk.operations();
-    assert_eq!(promises.heads.len(), BATCHES.len());
-    verify(&home, &disk, &promises, "nothing failed");
+    assert_eq!(promises.heads.len(), batches.len());
+    assert_eq!(disk.syncs_of_all() > 0, batches == MANY);
+    verify(&home, &disk, batches, &promises, "nothing failed");
     operations
 }
 
-#[test]
-fn whatever_the_power_is_lost_before_every_promise_is_kept() {
+fn lose_power_before_each(batches: &[u64]) {
     let (_folder, home) = new_home(Stream::Events, None);
-    for at in 0..operations() {
+    for at in 0..operations(batches) {
         let disk = Disk::of(home.folder());
         disk.fail(at, Fault::Crash);
         let mut promises = Promises::default();
-        play(&home, &disk, &mut promises);
+        play(&home, &disk, batches, &mut promises);
         for keep in KEEPS {
-            verify(&home, &disk.restarted(keep), &promises, &format!("power lost before operation {at}, {keep:?}"));
+            let case = format!("power lost before operation {at}, {keep:?}");
+            verify(&home, &disk.restarted(keep), batches, &promises, &case);
         }
     }
 }
 
-#[test]
-fn whatever_fails_every_promise_is_kept_with_and_without_a_loss_of_power_after_it() {
+fn fail_each(batches: &[u64]) {
     let (_folder, home) = new_home(Stream::Events, None);
-    for at in 0..operations() {
+    for at in 0..operations(batches) {
         for fault in [Fault::NotKept, Fault::YetKept, Fault::Full] {
             let disk = Disk::of(home.folder());
             disk.fail(at, fault);
             let mut promises = Promises::default();
-            play(&home, &disk, &mut promises);
+            play(&home, &disk, batches, &mut promises);
             if fault != Fault::Full {
                 for keep in [KEEPS[0], KEEPS[3]] {
-                    verify(&home, &disk.restarted(keep), &promises, &format!("{fault:?} at {at}, then {keep:?}"));
+                    let case = format!("{fault:?} at {at}, then {keep:?}");
+                    verify(&home, &disk.restarted(keep), batches, &promises, &case);
                 }
             }
             disk.heal();
-            verify(&home, &disk, &promises, &format!("{fault:?} at {at}"));
+            verify(&home, &disk, batches, &promises, &format!("{fault:?} at {at}"));
         }
     }
+}
+
+#[test]
+fn whatever_the_power_is_lost_before_every_promise_is_kept() {
+    lose_power_before_each(&BATCHES);
+}
+
+#[test]
+fn whatever_fails_every_promise_is_kept_with_and_without_a_loss_of_power_after_it() {
+    fail_each(&BATCHES);
+}
+
+#[test]
+fn whatever_the_power_is_lost_before_every_promise_is_kept_where_many_files_are_synced_at_once() {
+    lose_power_before_each(&MANY);
+}
+
+#[test]
+fn whatever_fails_every_promise_is_kept_where_many_files_are_synced_at_once() {
+    fail_each(&MANY);
 }

@@ -1,5 +1,7 @@
 //! A disk in memory that knows what was synced and what was not, and fails or loses power at the operation it is told.
 //!
+//! Many files are synced by one operation, as the file system of the machine does it.
+//!
 //! The surprise: a sync that fails forgets what it was to write, as Linux does: the next one succeeds, the file reads as
 //! written, and the disk holds something else.
 
@@ -39,6 +41,10 @@ pub enum Contents {
     All,
 }
 
+/// From how many files on all are synced at once.
+const MANY: usize = 24;
+
+// INVARIANT (no two wait for each other): whoever wants a file's content and the state takes the state first.
 #[derive(Debug, Clone, Default)]
 pub struct Disk(Arc<Mutex<State>>);
 
@@ -50,6 +56,7 @@ struct State {
     fault: Option<(u64, Fault)>,
     crashed: bool,
     full: bool,
+    syncs_of_all: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -119,6 +126,11 @@ impl Disk {
 
     pub fn operations(&self) -> u64 {
         self.0.lock().unwrap().operations
+    }
+
+    /// How often everything was synced at once.
+    pub fn syncs_of_all(&self) -> u64 {
+        self.0.lock().unwrap().syncs_of_all
     }
 
     /// The disk after the machine has started again.
@@ -225,9 +237,9 @@ impl OpenFile for Open {
 
     fn sync(&self) -> io::Result<()> {
         let after = self.disk.step(false);
+        let state = self.disk.0.lock().unwrap();
         let mut content = self.content.lock().unwrap();
-        let pending =
-            if self.disk.0.lock().unwrap().crashed { Vec::new() } else { std::mem::take(&mut content.pending) };
+        let pending = if state.crashed { Vec::new() } else { std::mem::take(&mut content.pending) };
         let after = after?;
         for (at, bytes) in pending {
             put(&mut content.durable, at, &bytes);
@@ -306,5 +318,35 @@ impl Files for Disk {
             state.durable.extend(now);
             Ok(())
         })
+    }
+
+    fn write_files(&self, files: &[(PathBuf, &[u8])]) -> io::Result<()> {
+        let mut open = Vec::new();
+        for (path, bytes) in files {
+            let file = self.create(path, Access::Public)?;
+            file.write_at(bytes, 0)?;
+            open.push(file);
+        }
+        if files.len() < MANY {
+            return open.iter().try_for_each(|file| file.sync());
+        }
+        // Everything that waits is written, whoever wrote it, or, if it fails, forgotten.
+        let after = self.step(false);
+        let mut state = self.0.lock().unwrap();
+        if state.crashed {
+            return after.map(drop);
+        }
+        state.syncs_of_all += 1;
+        for node in state.names.values() {
+            let Node::File(content) = node else { continue };
+            let mut content = content.lock().unwrap();
+            let pending = std::mem::take(&mut content.pending);
+            if after.is_ok() {
+                for (at, bytes) in pending {
+                    put(&mut content.durable, at, &bytes);
+                }
+            }
+        }
+        after?.map_or(Ok(()), Err)
     }
 }

@@ -2,14 +2,14 @@
 
 use crate::{event, new_home};
 use object_store::{ObjectStoreExt as _, local::LocalFileSystem, memory::InMemory};
-use std::{sync::Arc, time::Duration};
+use std::{io, path::Path, sync::Arc, time::Duration};
 use vigie_ledger::{
     Receipt, TrustPolicy,
     reader::{Follower, check},
 };
 use vigie_sequencer::{
     Batch, Log, Options, Stream,
-    files::SystemFiles,
+    files::{Access, Files, OpenFile, SystemFiles},
     http::{Writers, router, serve},
     publish_source,
 };
@@ -163,4 +163,128 @@ fn nothing_is_published_while_nothing_is_appended() {
     let log = Log::open(&home, quick()).unwrap();
     assert_eq!(log.head(), published);
     log.close().unwrap();
+}
+
+/// The file system of the machine, whose syncs wait until they may go on.
+#[derive(Debug, Default)]
+struct Gate {
+    shut: std::sync::Mutex<bool>,
+    opened: std::sync::Condvar,
+}
+
+#[derive(Debug)]
+struct Gated(Arc<Gate>, Box<dyn OpenFile>);
+
+impl OpenFile for Gated {
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.1.write_at(bytes, offset)
+    }
+
+    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        self.1.read_at(bytes, offset)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        drop(self.0.opened.wait_while(self.0.shut.lock().unwrap(), |shut| *shut).unwrap());
+        self.1.sync()
+    }
+}
+
+#[derive(Debug, Clone)]
+struct GatedFiles(Arc<Gate>);
+
+impl Files for GatedFiles {
+    fn create(&self, path: &Path, access: Access) -> io::Result<Box<dyn OpenFile>> {
+        Ok(Box::new(Gated(self.0.clone(), SystemFiles.create(path, access)?)))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn OpenFile>> {
+        SystemFiles.open(path)
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Option<Vec<u8>>> {
+        SystemFiles.read(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        SystemFiles.rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        SystemFiles.remove(path)
+    }
+
+    fn remove_folder(&self, path: &Path) -> io::Result<()> {
+        SystemFiles.remove_folder(path)
+    }
+
+    fn create_folder(&self, path: &Path) -> io::Result<()> {
+        SystemFiles.create_folder(path)
+    }
+
+    fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
+        SystemFiles.list(folder)
+    }
+
+    fn sync_folder(&self, folder: &Path) -> io::Result<()> {
+        SystemFiles.sync_folder(folder)
+    }
+}
+
+#[test]
+fn too_much_at_once_is_told_to_come_again_and_nothing_of_it_is_in_the_log() {
+    let (_folder, home) = new_home(Stream::Events, None);
+    let gate = Arc::new(Gate::default());
+    let files = Arc::new(GatedFiles(gate.clone()));
+    let options = Options { max_waiting_bytes: 150, files, ..quick() };
+    let log = Arc::new(Log::open(&home, options).unwrap());
+    log.append(&event(0)).unwrap().wait().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+    let url = format!("http://{}/add", listener.local_addr().unwrap());
+    let (stop, stopping) = tokio::sync::oneshot::channel::<()>();
+    let server =
+        runtime.spawn(serve(listener, router(log.clone(), Writers::Anybody), async { stopping.await.unwrap_or(()) }));
+    let post = |number: u64| {
+        let url = url.clone();
+        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().new_agent();
+        let response = agent.post(url).send(&event(number)[..]).unwrap();
+        let again = response.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned());
+        (number, response.status().as_u16(), again)
+    };
+    *gate.shut.lock().unwrap() = true;
+    let (answers, answered) = std::sync::mpsc::channel();
+    let (mut taken, mut refused) = (0, Vec::new());
+    std::thread::scope(|scope| {
+        for number in 1..=8 {
+            let (answers, post) = (answers.clone(), &post);
+            scope.spawn(move || answers.send(post(number)).unwrap());
+        }
+        // One is written, one has its place, one waits: nobody else is taken in while the gate is shut.
+        for count in 1..=8 {
+            let (number, status, again) = answered.recv().unwrap();
+            match status {
+                200 => taken += 1,
+                503 => {
+                    assert_eq!(again.as_deref(), Some("1"));
+                    refused.push(number);
+                }
+                other => panic!("{other}"),
+            }
+            if count == 5 {
+                assert_eq!(refused.len(), 5, "nothing is durable yet");
+                *gate.shut.lock().unwrap() = false;
+                gate.opened.notify_all();
+            }
+        }
+    });
+    assert!(refused.len() >= 5);
+    assert_eq!(log.statistics().durable, 1 + taken, "what was told to come again is not there");
+    for number in refused {
+        assert_eq!(post(number).1, 200);
+    }
+    assert_eq!(log.statistics().durable, 9);
+    stop.send(()).unwrap();
+    runtime.block_on(server).unwrap().unwrap();
+    Arc::into_inner(log).unwrap().close().unwrap();
 }

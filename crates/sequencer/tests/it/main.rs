@@ -4,6 +4,7 @@ mod crash;
 mod damage;
 mod disk;
 mod doors;
+mod killed;
 mod queued;
 mod witnessed;
 
