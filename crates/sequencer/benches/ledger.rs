@@ -69,14 +69,14 @@ fn quantile(sorted: &[Duration], q: f64) -> f64 {
     sorted[((sorted.len() - 1) as f64 * q) as usize].as_secs_f64() * 1000.0
 }
 
-/// Two who append in turn, so that one batch is made while the other is written.
+/// Three batches on their way, so that one is made while another gets its places and the third is synced.
 fn batches(folder: &Path, batch: u64) -> (f64, f64, f64, f64) {
     let (_, log) = new_log(folder, &format!("batch-{batch}"));
     let before = processor();
     let (start, mut number) = (Instant::now(), 0);
     let mut waiting: std::collections::VecDeque<(Instant, _)> = std::collections::VecDeque::new();
     let mut taken = Vec::new();
-    let in_flight = if batch == 1 { 1 } else { 2 };
+    let in_flight = if batch == 1 { 1 } else { 3 };
     while start.elapsed() < TIME {
         let mut entries = Batch::new();
         for _ in 0..batch {

@@ -9,6 +9,7 @@
 //! failed, the file may read as written and yet not be on disk. So a failed sync is never tried again here.
 
 use std::{
+    collections::{BTreeSet, HashSet},
     fmt::Debug,
     fs::{self, File, OpenOptions},
     io,
@@ -106,18 +107,18 @@ pub trait Files: Send + Sync + Debug {
     /// Whatever the file system says.
     fn sync_folder(&self, folder: &Path) -> io::Result<()>;
 
-    /// Writes new files and makes their contents durable, but not yet their names.
+    /// Writes files that nobody reads yet, and makes them and what `folders` hold durable.
     ///
     /// # Errors
     ///
     /// Whatever the file system says; any part may be written then.
-    fn write_files(&self, files: &[(PathBuf, &[u8])]) -> io::Result<()> {
+    fn write_files(&self, files: &[(PathBuf, &[u8])], folders: &BTreeSet<PathBuf>) -> io::Result<()> {
         for (path, bytes) in files {
             let file = self.create(path, Access::Public)?;
             file.write_at(bytes, 0)?;
             file.sync()?;
         }
-        Ok(())
+        folders.iter().try_for_each(|folder| self.sync_folder(folder))
     }
 }
 
@@ -211,69 +212,86 @@ impl Files for SystemFiles {
         File::open(folder)?.sync_all()
     }
 
-    fn write_files(&self, files: &[(PathBuf, &[u8])]) -> io::Result<()> {
+    fn write_files(&self, files: &[(PathBuf, &[u8])], folders: &BTreeSet<PathBuf>) -> io::Result<()> {
+        let write = |(path, bytes): &(PathBuf, &[u8])| {
+            let file = self.create(path, Access::Public)?;
+            file.write_at(bytes, 0)?;
+            Ok(file)
+        };
         if files.len() < MANY {
             // Written first and synced then, so that the file system can do both at once for several.
-            let mut open = Vec::with_capacity(files.len());
-            for (path, bytes) in files {
-                let file = self.create(path, Access::Public)?;
-                file.write_at(bytes, 0)?;
-                open.push(file);
-            }
-            return open.iter().try_for_each(|file| file.sync());
+            let open = files.iter().map(write).collect::<io::Result<Vec<_>>>()?;
+            open.iter().try_for_each(|file| file.sync())?;
+            return folders.iter().try_for_each(|folder| self.sync_folder(folder));
         }
         // Opened before anything is written: the system tells an open file of the errors since then (Linux 5.8).
         let folder = files[0].0.parent().expect("a file is in a folder");
         let folder = File::open(folder)?;
-        for (path, bytes) in files {
-            self.create(path, Access::Public)?.write_at(bytes, 0)?;
-        }
+        files.iter().try_for_each(|file| write(file).map(drop))?;
         nix::unistd::syncfs(&folder).map_err(io::Error::from)
     }
 }
 
-/// Puts files in their places, whole or not at all, and durably.
+/// Puts a file in the place of the one of that name, whole or not at all. It is durable when this returns.
+///
+/// # Errors
+///
+/// Whatever the file system says; either file is there then.
+pub(crate) fn replace(files: &dyn Files, staged: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let file = files.create(staged, Access::Public)?;
+    file.write_at(bytes, 0)?;
+    file.sync()?;
+    files.rename(staged, path)?;
+    files.sync_folder(path.parent().expect("a file is in a folder"))
+}
+
+/// Puts the public files in their places, durably.
 #[derive(Debug)]
 pub(crate) struct Shelf {
     files: Arc<dyn Files>,
     root: PathBuf,
     staging: PathBuf,
-    /// Folders whose names are on disk.
-    known_folders: std::collections::HashSet<PathBuf>,
+    /// Folders that are there.
+    known_folders: HashSet<PathBuf>,
 }
 
 impl Shelf {
     /// Files below `root`, an existing folder; `staging`, too, exists, on the same file system.
     pub(crate) fn new(files: Arc<dyn Files>, root: PathBuf, staging: PathBuf) -> Self {
-        Self { files, root, staging, known_folders: std::collections::HashSet::new() }
+        Self { files, root, staging, known_folders: HashSet::new() }
     }
 
-    /// Writes files by their paths below the root. They are durable when this returns.
+    /// Writes files that nobody reads yet, because nothing published speaks of them. They are durable when this returns.
+    ///
+    /// They get their names at once: a rename of each, and a sync of each folder after it, would take longer than all else.
     ///
     /// # Errors
     ///
-    /// Whatever the file system says, with the path. Some files may be in their places then, each of them whole.
-    pub(crate) fn put(&mut self, new: &[(String, Vec<u8>)]) -> Result<(), (PathBuf, io::Error)> {
-        let mut folders = std::collections::BTreeSet::new();
-        for (path, _) in new {
-            let folder = self.root.join(path).parent().expect("a file is in a folder").to_owned();
-            self.make_folder(&folder)?;
-            folders.insert(folder);
+    /// Whatever the file system says, with the path. Any part may be written then; it is written again before it is read.
+    pub(crate) fn put_new(&mut self, new: &[(String, Vec<u8>)]) -> Result<(), (PathBuf, io::Error)> {
+        let mut changed = BTreeSet::new();
+        let files: Vec<_> = new.iter().map(|(path, bytes)| (self.root.join(path), bytes.as_slice())).collect();
+        for (path, _) in &files {
+            self.make_folder(path.parent().expect("a file is in a folder"), &mut changed)?;
         }
-        let staged: Vec<_> = new
-            .iter()
-            .enumerate()
-            .map(|(at, (_, bytes))| (self.staging.join(at.to_string()), bytes.as_slice()))
-            .collect();
-        self.files.write_files(&staged).map_err(|error| (self.staging.clone(), error))?;
-        for ((from, _), (path, _)) in staged.iter().zip(new) {
-            let to = self.root.join(path);
-            self.files.rename(from, &to).map_err(|error| (to, error))?;
-        }
-        for folder in folders {
-            self.files.sync_folder(&folder).map_err(|error| (folder, error))?;
-        }
-        Ok(())
+        self.files.write_files(&files, &changed).map_err(|error| (self.root.clone(), error))
+    }
+
+    /// Puts a file in the place of one that may be read.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the file system says, with the path; either file is there then.
+    pub(crate) fn replace(&mut self, path: &str, bytes: &[u8]) -> Result<(), (PathBuf, io::Error)> {
+        let (path, mut changed) = (self.root.join(path), BTreeSet::new());
+        let folder = path.parent().expect("a file is in a folder");
+        self.make_folder(folder, &mut changed)?;
+        changed.remove(folder);
+        let write = || {
+            replace(&*self.files, &self.staging.join("public"), &path, bytes)?;
+            changed.iter().try_for_each(|folder| self.files.sync_folder(folder))
+        };
+        write().map_err(|error| (path.clone(), error))
     }
 
     /// Takes note that a folder was removed.
@@ -281,15 +299,15 @@ impl Shelf {
         self.known_folders.remove(folder);
     }
 
-    fn make_folder(&mut self, folder: &Path) -> Result<(), (PathBuf, io::Error)> {
+    /// Makes a folder if it is not there, and notes which folders are to be synced for what is in it to be durable.
+    fn make_folder(&mut self, folder: &Path, changed: &mut BTreeSet<PathBuf>) -> Result<(), (PathBuf, io::Error)> {
+        changed.insert(folder.to_owned());
         if folder == self.root || self.known_folders.contains(folder) {
             return Ok(());
         }
-        let parent = folder.parent().expect("below the root").to_owned();
-        self.make_folder(&parent)?;
+        // Its name is made durable also if it was there: who made it may have stopped before that.
+        self.make_folder(folder.parent().expect("below the root"), changed)?;
         self.files.create_folder(folder).map_err(|error| (folder.to_owned(), error))?;
-        // Also if it was there: who made it may have stopped before this.
-        self.files.sync_folder(&parent).map_err(|error| (parent, error))?;
         self.known_folders.insert(folder.to_owned());
         Ok(())
     }

@@ -9,7 +9,7 @@
 
 use crate::{
     entries::entries,
-    files::{Access, Files, Shelf},
+    files::{Files, Shelf, replace},
     home::Home,
     log::{Published, Shared, Work, Written},
     remote::Remote,
@@ -151,7 +151,7 @@ impl Publisher {
     fn publish(&mut self) -> Result<bool, Fatal> {
         let (before, size) = (self.head_size, self.frontier.size());
         if size > before {
-            self.write_tiles(size)?;
+            self.write_tiles(before, size)?;
             self.sign(size)?;
             let uncovered = std::mem::take(&mut self.uncovered);
             self.shared.report(|progress| progress.signed = size);
@@ -165,15 +165,19 @@ impl Publisher {
         Ok(done)
     }
 
-    fn write_tiles(&mut self, size: u64) -> Result<(), Fatal> {
+    fn write_tiles(&mut self, before: u64, size: u64) -> Result<(), Fatal> {
         let mut new = std::mem::take(&mut self.full);
         for id in TileId::partials(size) {
+            // The head that was signed before covers it, and others may be reading it.
+            if TileId::partials(before).any(|covered| covered == id) {
+                continue;
+            }
             new.push((Resource::Tile(id).to_string(), tile_bytes(self.frontier.edge(id.level()))));
             if id.level() == 0 {
                 new.push((Resource::Entries(id).to_string(), self.bundle.clone()));
             }
         }
-        self.shelf.put(&new).map_err(|(path, error)| fatal(&path, &error))
+        self.shelf.put_new(&new).map_err(|(path, error)| fatal(&path, &error))
     }
 
     /// Signs the head and puts it in its cell, if the cell still holds what we put there last.
@@ -226,7 +230,7 @@ impl Publisher {
         if is_new {
             // If we stop here, witnesses know a head that nobody else does. The next start sends and publishes it again.
             self.shelf
-                .put(&[(Resource::Checkpoint.to_string(), bytes.clone())])
+                .replace(&Resource::Checkpoint.to_string(), &bytes)
                 .map_err(|(path, error)| fatal(&path, &error))?;
             let (size, root) = (self.head_size, checkpoint.root());
             self.shared.report(|progress| progress.published = Published { size, root, checkpoint: bytes.into() });
@@ -276,13 +280,5 @@ pub(crate) fn put_head(files: &dyn Files, home: &Home, expected: &[u8], new: &[u
     if found.as_deref() != Some(expected) {
         return Err(format!("`{}` was changed by somebody else; a log has one writer", path.display()));
     }
-    let staged = home.staging().join("head");
-    let write = || -> io::Result<()> {
-        let file = files.create(&staged, Access::Public)?;
-        file.write_at(new, 0)?;
-        file.sync()?;
-        files.rename(&staged, &path)?;
-        files.sync_folder(home.folder())
-    };
-    write().map_err(|error| fatal(&path, &error))
+    replace(files, &home.staging().join("head"), &path, new).map_err(|error| fatal(&path, &error))
 }

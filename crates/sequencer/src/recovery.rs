@@ -293,8 +293,8 @@ fn rebuild(home: &Home, options: &Options, source: &FolderSource, head: &Checkpo
             }
             Err(ReadError::Missing(_)) if right => {
                 let mut shelf = Shelf::new(options.files.clone(), home.public(), home.staging());
-                let new = [(Resource::Tile(*id).to_string(), tile_bytes(below))];
-                shelf.put(&new).map_err(|(path, error)| failed(&path, "written")(error))?;
+                let path = Resource::Tile(*id).to_string();
+                shelf.replace(&path, &tile_bytes(below)).map_err(|(path, error)| failed(&path, "written")(error))?;
             }
             Err(error) => return Err(unreadable(home, error)),
         }

@@ -1,12 +1,12 @@
 //! A disk in memory that knows what was synced and what was not, and fails or loses power at the operation it is told.
 //!
-//! Many files are synced by one operation, as the file system of the machine does it.
+//! Many files are synced by one operation, with all names, as the file system of the machine does it.
 //!
 //! The surprise: a sync that fails forgets what it was to write, as Linux does: the next one succeeds, the file reads as
 //! written, and the disk holds something else.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
@@ -320,7 +320,7 @@ impl Files for Disk {
         })
     }
 
-    fn write_files(&self, files: &[(PathBuf, &[u8])]) -> io::Result<()> {
+    fn write_files(&self, files: &[(PathBuf, &[u8])], folders: &BTreeSet<PathBuf>) -> io::Result<()> {
         let mut open = Vec::new();
         for (path, bytes) in files {
             let file = self.create(path, Access::Public)?;
@@ -328,7 +328,8 @@ impl Files for Disk {
             open.push(file);
         }
         if files.len() < MANY {
-            return open.iter().try_for_each(|file| file.sync());
+            open.iter().try_for_each(|file| file.sync())?;
+            return folders.iter().try_for_each(|folder| self.sync_folder(folder));
         }
         // Everything that waits is written, whoever wrote it, or, if it fails, forgotten.
         let after = self.step(false);
@@ -346,6 +347,9 @@ impl Files for Disk {
                     put(&mut content.durable, at, &bytes);
                 }
             }
+        }
+        if after.is_ok() {
+            state.durable = state.names.clone();
         }
         after?.map_or(Ok(()), Err)
     }
