@@ -46,7 +46,7 @@ const MOST_AT_ONCE: usize = 2 * 1024 * 1024;
 pub struct Options {
     /// Least time between two publications. While nothing is appended nothing is published.
     pub publish_every: Duration,
-    /// Bytes of a segment of the write-ahead log; two are there at a time.
+    /// Bytes of a segment of the write-ahead log; three are there at a time.
     pub segment_bytes: usize,
     /// Bytes that may wait to be appended; who comes with more waits, or is told to come later.
     pub max_waiting_bytes: usize,

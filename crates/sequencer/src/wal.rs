@@ -125,7 +125,7 @@ impl Stock {
         self.held.lock().expect("nobody panics with the segments in hand")
     }
 
-    /// Makes ready the segment that is used next, and removes what is no longer needed.
+    /// Makes ready the segment that is used next, and removes what is no longer needed but for one.
     ///
     /// # Errors
     ///
@@ -136,7 +136,10 @@ impl Stock {
         if held.next.is_none() {
             held.next = Some(self.make(&mut held, self.segment_bytes)?);
         }
-        let retired = std::mem::take(&mut held.retired);
+        // One is kept to be used again: to write zeros beside what is being synced would double the work of the disk.
+        let spare = held.retired.iter().position(|segment| segment.bytes == self.segment_bytes);
+        let spare = spare.map(|at| held.retired.swap_remove(at));
+        let retired = std::mem::replace(&mut held.retired, spare.into_iter().collect());
         // The writer may take the next one meanwhile.
         drop(held);
         retired.iter().try_for_each(|segment| self.files.remove(&segment.path))
