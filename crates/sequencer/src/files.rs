@@ -42,6 +42,17 @@ pub trait OpenFile: Send + Sync + Debug {
     fn sync(&self) -> io::Result<()>;
 }
 
+/// A folder that is watched.
+pub trait Watched: Send + Debug {
+    /// Makes durable everything on the file system, contents and names.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the file system says, also of what went wrong since the folder is watched; then nothing is known of what
+    /// was written since.
+    fn sync_all(&self) -> io::Result<()>;
+}
+
 /// A file system.
 pub trait Files: Send + Sync + Debug {
     /// Creates a file, or empties the one of that name. `secret` files are read by their owner only.
@@ -107,19 +118,12 @@ pub trait Files: Send + Sync + Debug {
     /// Whatever the file system says.
     fn sync_folder(&self, folder: &Path) -> io::Result<()>;
 
-    /// Writes files that nobody reads yet, and makes them and what `folders` hold durable.
+    /// Opens a folder so that everything that is written from now on can be synced at once.
     ///
     /// # Errors
     ///
-    /// Whatever the file system says; any part may be written then.
-    fn write_files(&self, files: &[(PathBuf, &[u8])], folders: &BTreeSet<PathBuf>) -> io::Result<()> {
-        for (path, bytes) in files {
-            let file = self.create(path, Access::Public)?;
-            file.write_at(bytes, 0)?;
-            file.sync()?;
-        }
-        folders.iter().try_for_each(|folder| self.sync_folder(folder))
-    }
+    /// Whatever the file system says.
+    fn watch(&self, folder: &Path) -> io::Result<Box<dyn Watched>>;
 }
 
 /// Who may read a new file.
@@ -212,23 +216,18 @@ impl Files for SystemFiles {
         File::open(folder)?.sync_all()
     }
 
-    fn write_files(&self, files: &[(PathBuf, &[u8])], folders: &BTreeSet<PathBuf>) -> io::Result<()> {
-        let write = |(path, bytes): &(PathBuf, &[u8])| {
-            let file = self.create(path, Access::Public)?;
-            file.write_at(bytes, 0)?;
-            Ok(file)
-        };
-        if files.len() < MANY {
-            // Written first and synced then, so that the file system can do both at once for several.
-            let open = files.iter().map(write).collect::<io::Result<Vec<_>>>()?;
-            open.iter().try_for_each(|file| file.sync())?;
-            return folders.iter().try_for_each(|folder| self.sync_folder(folder));
-        }
-        // Opened before anything is written: the system tells an open file of the errors since then (Linux 5.8).
-        let folder = files[0].0.parent().expect("a file is in a folder");
-        let folder = File::open(folder)?;
-        files.iter().try_for_each(|file| write(file).map(drop))?;
-        nix::unistd::syncfs(&folder).map_err(io::Error::from)
+    fn watch(&self, folder: &Path) -> io::Result<Box<dyn Watched>> {
+        Ok(Box::new(SystemFolder(File::open(folder)?)))
+    }
+}
+
+/// The system tells an open file of the errors of its file system since it was opened (Linux 5.8).
+#[derive(Debug)]
+struct SystemFolder(File);
+
+impl Watched for SystemFolder {
+    fn sync_all(&self) -> io::Result<()> {
+        nix::unistd::syncfs(&self.0).map_err(io::Error::from)
     }
 }
 
@@ -253,36 +252,78 @@ pub(crate) struct Shelf {
     staging: PathBuf,
     /// Folders that are there.
     known_folders: HashSet<PathBuf>,
+    unsynced: Option<Unsynced>,
 }
+
+/// What was written since the last sync.
+#[derive(Debug)]
+struct Unsynced {
+    everything: Box<dyn Watched>,
+    /// The files, up to [`MANY`].
+    open: Vec<Box<dyn OpenFile>>,
+    folders: BTreeSet<PathBuf>,
+}
+
+type Failed = (PathBuf, io::Error);
 
 impl Shelf {
     /// Files below `root`, an existing folder; `staging`, too, exists, on the same file system.
     pub(crate) fn new(files: Arc<dyn Files>, root: PathBuf, staging: PathBuf) -> Self {
-        Self { files, root, staging, known_folders: HashSet::new() }
+        Self { files, root, staging, known_folders: HashSet::new(), unsynced: None }
     }
 
-    /// Writes files that nobody reads yet, because nothing published speaks of them. They are durable when this returns.
+    /// Writes a file that nobody reads yet, because nothing published speaks of it. [`Shelf::sync`] makes it durable.
     ///
-    /// They get their names at once: a rename of each, and a sync of each folder after it, would take longer than all else.
+    /// It gets its name at once: a rename, and a sync of the folder after it, would take longer than all else.
     ///
     /// # Errors
     ///
-    /// Whatever the file system says, with the path. Any part may be written then; it is written again before it is read.
-    pub(crate) fn put_new(&mut self, new: &[(String, Vec<u8>)]) -> Result<(), (PathBuf, io::Error)> {
-        let mut changed = BTreeSet::new();
-        let files: Vec<_> = new.iter().map(|(path, bytes)| (self.root.join(path), bytes.as_slice())).collect();
-        for (path, _) in &files {
-            self.make_folder(path.parent().expect("a file is in a folder"), &mut changed)?;
+    /// Whatever the file system says, with the path. A part may be written then; it is written again before it is read.
+    pub(crate) fn write_new(&mut self, path: &str, bytes: &[u8]) -> Result<(), Failed> {
+        let path = self.root.join(path);
+        let mut unsynced = if let Some(unsynced) = self.unsynced.take() {
+            unsynced
+        } else {
+            let everything = self.files.watch(&self.root).map_err(|error| (self.root.clone(), error))?;
+            Unsynced { everything, open: Vec::new(), folders: BTreeSet::new() }
+        };
+        self.make_folder(path.parent().expect("a file is in a folder"), &mut unsynced.folders)?;
+        let write = || {
+            let file = self.files.create(&path, Access::Public)?;
+            file.write_at(bytes, 0)?;
+            Ok(file)
+        };
+        let file = write().map_err(|error| (path.clone(), error))?;
+        if unsynced.open.len() < MANY {
+            unsynced.open.push(file);
         }
-        self.files.write_files(&files, &changed).map_err(|error| (self.root.clone(), error))
+        self.unsynced = Some(unsynced);
+        Ok(())
     }
 
-    /// Puts a file in the place of one that may be read.
+    /// Makes durable what was written.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the file system says.
+    pub(crate) fn sync(&mut self) -> Result<(), Failed> {
+        let Some(Unsynced { everything, open, folders }) = self.unsynced.take() else { return Ok(()) };
+        let sync = || {
+            if open.len() == MANY {
+                return everything.sync_all();
+            }
+            open.iter().try_for_each(|file| file.sync())?;
+            folders.iter().try_for_each(|folder| self.files.sync_folder(folder))
+        };
+        sync().map_err(|error| (self.root.clone(), error))
+    }
+
+    /// Puts a file in the place of one that may be read. It is durable when this returns.
     ///
     /// # Errors
     ///
     /// Whatever the file system says, with the path; either file is there then.
-    pub(crate) fn replace(&mut self, path: &str, bytes: &[u8]) -> Result<(), (PathBuf, io::Error)> {
+    pub(crate) fn replace(&mut self, path: &str, bytes: &[u8]) -> Result<(), Failed> {
         let (path, mut changed) = (self.root.join(path), BTreeSet::new());
         let folder = path.parent().expect("a file is in a folder");
         self.make_folder(folder, &mut changed)?;
@@ -300,7 +341,7 @@ impl Shelf {
     }
 
     /// Makes a folder if it is not there, and notes which folders are to be synced for what is in it to be durable.
-    fn make_folder(&mut self, folder: &Path, changed: &mut BTreeSet<PathBuf>) -> Result<(), (PathBuf, io::Error)> {
+    fn make_folder(&mut self, folder: &Path, changed: &mut BTreeSet<PathBuf>) -> Result<(), Failed> {
         changed.insert(folder.to_owned());
         if folder == self.root || self.known_folders.contains(folder) {
             return Ok(());

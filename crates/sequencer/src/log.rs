@@ -46,12 +46,13 @@ const MOST_AT_ONCE: usize = 2 * 1024 * 1024;
 pub struct Options {
     /// Least time between two publications. While nothing is appended nothing is published.
     pub publish_every: Duration,
-    /// Bytes of a segment of the write-ahead log; three are there at a time.
+    /// Bytes of a segment of the write-ahead log. As many are there as one second fills, and up to eight more to be used
+    /// again.
     pub segment_bytes: usize,
     /// Bytes that may wait to be appended; who comes with more waits, or is told to come later.
     pub max_waiting_bytes: usize,
-    /// Bytes that may be durable and not yet in tiles; at half of it, they are published at once.
-    pub max_unpublished_bytes: usize,
+    /// Bytes that may be durable and in memory, on their way into tiles; who comes with more waits.
+    pub max_unwritten_bytes: usize,
     /// How long a witness may take to answer.
     pub witness_timeout: Duration,
     /// A store that everything is copied to besides, and the prefix there.
@@ -66,7 +67,7 @@ impl Default for Options {
             publish_every: Duration::from_secs(1),
             segment_bytes: 16 * 1024 * 1024,
             max_waiting_bytes: 8 * 1024 * 1024,
-            max_unpublished_bytes: 8 * 1024 * 1024,
+            max_unwritten_bytes: 8 * 1024 * 1024,
             witness_timeout: Duration::from_secs(1),
             copy_to: None,
             files: Arc::new(SystemFiles),
@@ -190,6 +191,8 @@ pub(crate) struct Shared {
     progress: watch::Sender<Progress>,
     progress_lock: Mutex<()>,
     progressed: Condvar,
+    /// Entries in full bundles that were written.
+    bundled: AtomicU64,
     pub(crate) batches: AtomicU64,
     pub(crate) leaves_hashed: AtomicU64,
     pub(crate) nodes_hashed: AtomicU64,
@@ -253,7 +256,7 @@ pub(crate) struct Written {
 #[derive(Debug, Default)]
 struct Backlog {
     batches: VecDeque<Arc<Written>>,
-    /// Of batches that are not in tiles yet, taken or not.
+    /// Of batches that are not in bundles yet, taken or not.
     bytes: usize,
     flush: bool,
     closed: bool,
@@ -281,7 +284,6 @@ pub(crate) struct Work {
     pub(crate) batches: VecDeque<Arc<Written>>,
     pub(crate) flush: bool,
     pub(crate) closed: bool,
-    pub(crate) pressing: bool,
 }
 
 impl Shared {
@@ -297,6 +299,7 @@ impl Shared {
             progress: watch::Sender::new(progress),
             progress_lock: Mutex::new(()),
             progressed: Condvar::new(),
+            bundled: AtomicU64::new(0),
             batches: AtomicU64::new(0),
             leaves_hashed: AtomicU64::new(0),
             nodes_hashed: AtomicU64::new(0),
@@ -399,7 +402,7 @@ impl Shared {
     /// Waits until there is room behind; `false` if the log stopped.
     pub(crate) fn wait_for_room(&self) -> bool {
         let mut backlog = lock(&self.backlog);
-        while backlog.bytes > self.options.max_unpublished_bytes && !backlog.closed {
+        while backlog.bytes > self.options.max_unwritten_bytes && !backlog.closed {
             backlog = self.backlog_room.wait(backlog).expect(UNPOISONED);
         }
         !backlog.closed
@@ -413,9 +416,16 @@ impl Shared {
         self.backlog_filled.notify_one();
     }
 
-    pub(crate) fn release(&self, bytes: usize) {
+    /// Entries are in bundles up to `bundled`; that many bytes are needed no longer.
+    pub(crate) fn absorbed(&self, bundled: u64, bytes: usize) {
+        self.bundled.fetch_max(bundled, Ordering::Release);
         lock(&self.backlog).bytes -= bytes;
         self.backlog_room.notify_all();
+    }
+
+    /// A number of entries of which all are in tiles and bundles, synced or not.
+    pub(crate) fn in_tiles(&self) -> u64 {
+        self.progress().signed.max(self.bundled.load(Ordering::Acquire))
     }
 
     /// After the writer's end: nothing more is handed on.
@@ -443,7 +453,6 @@ impl Shared {
             batches: std::mem::take(&mut backlog.batches),
             flush: std::mem::take(&mut backlog.flush),
             closed: backlog.closed,
-            pressing: backlog.bytes > self.options.max_unpublished_bytes / 2,
         }
     }
 

@@ -64,10 +64,6 @@ pub(crate) struct Publisher {
     pub(crate) frontier: Frontier,
     /// The entries of the bundle that is not full.
     pub(crate) bundle: Vec<u8>,
-    /// Full tiles and bundles that no head covers.
-    pub(crate) full: Vec<(String, Vec<u8>)>,
-    /// Bytes of entries that no head covers.
-    pub(crate) uncovered: usize,
     /// The cell's content: the newest signed head.
     pub(crate) head: Vec<u8>,
     pub(crate) head_size: u64,
@@ -93,16 +89,19 @@ impl Publisher {
         loop {
             let waiting = self.is_waiting();
             let left = last.map_or(Duration::ZERO, |last| wait.saturating_sub(last.elapsed()));
-            let Work { batches, flush, closed, pressing } = self.shared.take_work(waiting.then_some(left));
+            let Work { batches, flush, closed } = self.shared.take_work(waiting.then_some(left));
             if self.shared.is_stopped() {
                 return;
             }
             let new = !batches.is_empty();
-            self.absorb(batches);
+            if let Err(reason) = self.absorb(batches) {
+                self.shared.stop(reason);
+                return;
+            }
             // New entries are not kept waiting by witnesses that did not answer.
             let wanted = if new || self.frontier.size() > self.head_size { every } else { wait };
             let due = last.is_none_or(|last| last.elapsed() >= wanted);
-            if self.is_waiting() && (due || flush || closed || pressing) {
+            if self.is_waiting() && (due || flush || closed) {
                 last = Some(Instant::now());
                 match self.publish() {
                     Ok(true) => wait = every,
@@ -129,22 +128,29 @@ impl Publisher {
             || self.remote.as_ref().is_some_and(|remote| remote.is_behind(published))
     }
 
-    /// Adds entries to the tree.
-    pub(crate) fn absorb(&mut self, batches: VecDeque<Arc<Written>>) {
+    /// Adds entries to the tree, and writes the tiles and bundles that are full.
+    fn absorb(&mut self, batches: VecDeque<Arc<Written>>) -> Result<(), Fatal> {
         for batch in batches {
-            self.uncovered += batch.payload.len();
             for (entry, leaf) in entries(&batch.payload).zip(&batch.leaves) {
                 push_entry(&mut self.bundle, entry).expect("what was taken in fits in a bundle");
-                let full = &mut self.full;
+                let (shelf, mut written) = (&mut self.shelf, Ok(()));
                 self.frontier.append_leaf(*leaf, |tile| {
-                    full.push((Resource::Tile(tile.id).to_string(), tile_bytes(&tile.hashes)));
+                    if written.is_ok() {
+                        written = shelf.write_new(&Resource::Tile(tile.id).to_string(), &tile_bytes(&tile.hashes));
+                    }
                 });
                 if self.frontier.size().is_multiple_of(TILE_WIDTH) {
                     let id = TileId::full(0, self.frontier.size() / TILE_WIDTH - 1);
-                    self.full.push((Resource::Entries(id).to_string(), std::mem::take(&mut self.bundle)));
+                    let bundle = Resource::Entries(id).to_string();
+                    written = written.and_then(|()| shelf.write_new(&bundle, &self.bundle));
+                    self.bundle.clear();
                 }
+                written.map_err(|(path, error)| fatal(&path, &error))?;
             }
+            let bundled = self.frontier.size() - self.frontier.size() % TILE_WIDTH;
+            self.shared.absorbed(bundled, batch.payload.len());
         }
+        Ok(())
     }
 
     /// Signs, asks and publishes. `false` if it has to be tried again.
@@ -153,9 +159,7 @@ impl Publisher {
         if size > before {
             self.write_tiles(before, size)?;
             self.sign(size)?;
-            let uncovered = std::mem::take(&mut self.uncovered);
             self.shared.report(|progress| progress.signed = size);
-            self.shared.release(uncovered);
         }
         let done = self.witness()?;
         self.copy();
@@ -165,19 +169,20 @@ impl Publisher {
         Ok(done)
     }
 
+    /// Makes durable everything that a head over `size` entries covers, after one over `before`.
     fn write_tiles(&mut self, before: u64, size: u64) -> Result<(), Fatal> {
-        let mut new = std::mem::take(&mut self.full);
-        for id in TileId::partials(size) {
-            // The head that was signed before covers it, and others may be reading it.
-            if TileId::partials(before).any(|covered| covered == id) {
-                continue;
-            }
-            new.push((Resource::Tile(id).to_string(), tile_bytes(self.frontier.edge(id.level()))));
+        let covered: Vec<_> = TileId::partials(before).collect();
+        // Others may be reading what a head covers.
+        for id in TileId::partials(size).filter(|id| !covered.contains(id)) {
+            let tile = tile_bytes(self.frontier.edge(id.level()));
+            let mut written = self.shelf.write_new(&Resource::Tile(id).to_string(), &tile);
             if id.level() == 0 {
-                new.push((Resource::Entries(id).to_string(), self.bundle.clone()));
+                let bundle = Resource::Entries(id).to_string();
+                written = written.and_then(|()| self.shelf.write_new(&bundle, &self.bundle));
             }
+            written.map_err(|(path, error)| fatal(&path, &error))?;
         }
-        self.shelf.put_new(&new).map_err(|(path, error)| fatal(&path, &error))
+        self.shelf.sync().map_err(|(path, error)| fatal(&path, &error))
     }
 
     /// Signs the head and puts it in its cell, if the cell still holds what we put there last.

@@ -194,8 +194,6 @@ pub(crate) fn open(home: &Home, options: Options) -> Result<Opened, OpenError> {
         policy: policy.clone(),
         frontier,
         bundle,
-        full: Vec::new(),
-        uncovered: 0,
         head,
         head_size: size,
         // A witness that is ahead of us says so before anything else is signed.

@@ -27,6 +27,9 @@ const ROOM: usize = SECTOR - STAMP_BYTES;
 /// Zeros are written in pieces, so that they do not stand in the way of what is waited for.
 const PIECE: usize = 1024 * 1024;
 
+/// Segments that are kept to be used again: about as many as are filled between two heads.
+const SPARE: usize = 8;
+
 /// What is wrong with a segment.
 #[derive(Debug, thiserror::Error)]
 pub enum WalError {
@@ -125,7 +128,7 @@ impl Stock {
         self.held.lock().expect("nobody panics with the segments in hand")
     }
 
-    /// Makes ready the segment that is used next, and removes what is no longer needed but for one.
+    /// Makes ready the segment that is used next, and removes what is no longer needed, but for [`SPARE`].
     ///
     /// # Errors
     ///
@@ -136,10 +139,11 @@ impl Stock {
         if held.next.is_none() {
             held.next = Some(self.make(&mut held, self.segment_bytes)?);
         }
-        // One is kept to be used again: to write zeros beside what is being synced would double the work of the disk.
-        let spare = held.retired.iter().position(|segment| segment.bytes == self.segment_bytes);
-        let spare = spare.map(|at| held.retired.swap_remove(at));
-        let retired = std::mem::replace(&mut held.retired, spare.into_iter().collect());
+        // Some are kept to be used again: to write zeros beside what is being synced would double the work of the disk.
+        let fits = |segment: &Segment| segment.bytes == self.segment_bytes;
+        let (mut spare, mut retired): (Vec<_>, Vec<_>) = std::mem::take(&mut held.retired).into_iter().partition(fits);
+        retired.extend(spare.drain(SPARE.min(spare.len())..));
+        held.retired = spare;
         // The writer may take the next one meanwhile.
         drop(held);
         retired.iter().try_for_each(|segment| self.files.remove(&segment.path))

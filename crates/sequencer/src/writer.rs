@@ -29,7 +29,7 @@ use std::{
 use vigie_ledger::{
     EventId, Hash,
     entry::{ENTRY_BYTES, EVENT_ID_AT, ROW_BASE_AT, ROW_COUNT_AT},
-    reader::fetch_entry,
+    reader::{ReadError, fetch_entry},
 };
 
 /// Bytes of an event's entry behind its length.
@@ -63,7 +63,7 @@ pub(crate) struct Placing {
     pub(crate) rows: u64,
     /// `None` in a log of opaque entries.
     pub(crate) ids: Option<EventIds>,
-    /// What is not in tiles yet, so that a repeat can be compared with it.
+    /// What is in no bundle yet, so that a repeat can be compared with it.
     pub(crate) recent: VecDeque<Arc<Written>>,
     pub(crate) source: FolderSource,
 }
@@ -121,9 +121,9 @@ impl Writer {
         if !self.shared.wait_for_room() {
             return false;
         }
-        let signed = self.shared.progress().signed;
         let mut draft = Draft { payload: bytes, kept: 0, leaves: Vec::with_capacity(count as usize) };
-        let answers = match self.freeze(&mut placing).and_then(|()| placing.place_all(count, signed, &mut draft)) {
+        let answers = match self.freeze(&mut placing).and_then(|()| placing.place_all(count, &self.shared, &mut draft))
+        {
             Ok(answers) => answers,
             Err(reason) => {
                 // Ids may be noted already that are in no entry now; but the log stops.
@@ -163,7 +163,7 @@ impl Writer {
             self.shared.report(|progress| progress.durable = first + u64::from(count));
             self.shared.hand_on(written);
         }
-        wanted |= wal.trim(signed);
+        wanted |= wal.trim(self.shared.progress().signed);
         let stock = wanted.then(|| wal.stock());
         drop(wal);
         // Whoever asked may have gone; the entries stay.
@@ -203,10 +203,11 @@ impl Placing {
     fn place_all(
         &mut self,
         count: u32,
-        signed: u64,
+        shared: &Shared,
         draft: &mut Draft,
     ) -> Result<Vec<Result<Appended, Refused>>, String> {
-        while self.recent.front().is_some_and(|batch| batch.first + batch.leaves.len() as u64 <= signed) {
+        let in_tiles = shared.in_tiles();
+        while self.recent.front().is_some_and(|batch| batch.first + batch.leaves.len() as u64 <= in_tiles) {
             self.recent.pop_front();
         }
         let mut answers = Vec::with_capacity(count as usize);
@@ -214,7 +215,7 @@ impl Placing {
         for _ in 0..count {
             let length = u16::from_be_bytes([draft.payload[at], draft.payload[at + 1]]);
             let end = at + 2 + usize::from(length);
-            let placed = self.place(at, end, signed, draft);
+            let placed = self.place(at, end, shared, draft);
             answers.push(placed.map_err(|error| format!("what is known of events could not be read: {error}"))?);
             at = end;
         }
@@ -226,7 +227,7 @@ impl Placing {
         &mut self,
         at: usize,
         end: usize,
-        signed: u64,
+        shared: &Shared,
         draft: &mut Draft,
     ) -> io::Result<Result<Appended, Refused>> {
         let index = self.next;
@@ -246,7 +247,7 @@ impl Placing {
                 return Ok(Err(Refused::Heartbeat { time, latest }));
             }
             if let Some(known) = ids.insert(event, index)? {
-                return self.repeat(entry, event, known, signed, draft);
+                return self.repeat(entry, event, known, shared, draft);
             }
             ids.note_heartbeat(beat.unwrap_or(0));
             self.rows = sum;
@@ -272,10 +273,10 @@ impl Placing {
         entry: &[u8],
         event: EventId,
         index: u64,
-        signed: u64,
+        shared: &Shared,
         draft: &Draft,
     ) -> io::Result<Result<Appended, Refused>> {
-        let logged = self.logged(index, signed, draft)?;
+        let logged = self.logged(index, shared, draft)?;
         if logged.len() != ENTRY_BYTES || logged[EVENT_ID_AT..EVENT_ID_AT + 16] != event.0 {
             return Err(io::Error::other(format!(
                 "event `{event}` is noted as entry {index}, which is another; remove the folder `ids` to have it made again"
@@ -290,7 +291,7 @@ impl Placing {
         Ok(Ok(Appended { index, leaf: Hash::leaf(&logged), row_base }))
     }
 
-    fn logged(&self, index: u64, signed: u64, draft: &Draft) -> io::Result<Vec<u8>> {
+    fn logged(&self, index: u64, shared: &Shared, draft: &Draft) -> io::Result<Vec<u8>> {
         let in_draft = self.next - draft.leaves.len() as u64;
         let cut = |payload: &[u8], first: u64| {
             let at = (index - first) as usize * PREFIXED + 2;
@@ -303,7 +304,14 @@ impl Placing {
         if let Some(batch) = after.checked_sub(1).map(|at| &self.recent[at]) {
             return Ok(cut(&batch.payload, batch.first));
         }
-        fetch_entry(&self.source, index, signed).map_err(io::Error::other)
+        loop {
+            let size = shared.in_tiles();
+            match fetch_entry(&self.source, index, size) {
+                // Its partial bundle was given up meanwhile for a fuller one.
+                Err(ReadError::Missing(_)) if shared.in_tiles() > size => {}
+                read => return read.map_err(io::Error::other),
+            }
+        }
     }
 }
 

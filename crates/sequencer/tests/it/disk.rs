@@ -6,12 +6,12 @@
 //! written, and the disk holds something else.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
 };
-use vigie_sequencer::files::{Access, Files, OpenFile};
+use vigie_sequencer::files::{Access, Files, OpenFile, Watched};
 
 /// What goes wrong, at one operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,9 +40,6 @@ pub enum Contents {
     Half,
     All,
 }
-
-/// From how many files on all are synced at once.
-const MANY: usize = 24;
 
 // INVARIANT (no two wait for each other): whoever wants a file's content and the state takes the state first.
 #[derive(Debug, Clone, Default)]
@@ -320,20 +317,22 @@ impl Files for Disk {
         })
     }
 
-    fn write_files(&self, files: &[(PathBuf, &[u8])], folders: &BTreeSet<PathBuf>) -> io::Result<()> {
-        let mut open = Vec::new();
-        for (path, bytes) in files {
-            let file = self.create(path, Access::Public)?;
-            file.write_at(bytes, 0)?;
-            open.push(file);
-        }
-        if files.len() < MANY {
-            open.iter().try_for_each(|file| file.sync())?;
-            return folders.iter().try_for_each(|folder| self.sync_folder(folder));
-        }
-        // Everything that waits is written, whoever wrote it, or, if it fails, forgotten.
-        let after = self.step(false);
-        let mut state = self.0.lock().unwrap();
+    fn watch(&self, folder: &Path) -> io::Result<Box<dyn Watched>> {
+        self.done(false, |state| match state.names.get(folder) {
+            Some(Node::Folder) => Ok(Box::new(Everything(self.clone())) as Box<dyn Watched>),
+            _ => Err(not_found()),
+        })
+    }
+}
+
+#[derive(Debug)]
+struct Everything(Disk);
+
+impl Watched for Everything {
+    /// Everything that waits is written, whoever wrote it, or, if it fails, forgotten.
+    fn sync_all(&self) -> io::Result<()> {
+        let after = self.0.step(false);
+        let mut state = self.0.0.lock().unwrap();
         if state.crashed {
             return after.map(drop);
         }
@@ -348,9 +347,8 @@ impl Files for Disk {
                 }
             }
         }
-        if after.is_ok() {
-            state.durable = state.names.clone();
-        }
-        after?.map_or(Ok(()), Err)
+        let after = after?;
+        state.durable = state.names.clone();
+        after.map_or(Ok(()), Err)
     }
 }

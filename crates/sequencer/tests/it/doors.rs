@@ -9,7 +9,7 @@ use vigie_ledger::{
 };
 use vigie_sequencer::{
     Batch, Log, Options, Stream,
-    files::{Access, Files, OpenFile, SystemFiles},
+    files::{Access, Files, OpenFile, SystemFiles, Watched},
     http::{Writers, router, serve},
     publish_source,
 };
@@ -228,6 +228,10 @@ impl Files for GatedFiles {
 
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
         SystemFiles.sync_folder(folder)
+    }
+
+    fn watch(&self, folder: &Path) -> io::Result<Box<dyn Watched>> {
+        SystemFiles.watch(folder)
     }
 }
 
