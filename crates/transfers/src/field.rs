@@ -1,6 +1,6 @@
 //! Fields, their types, and the one spelling of a record that both sides commit to.
 //!
-//! The content of a row is each field in its order: one byte, 0 for NULL and else 1, then four bytes of length and the
+//! A row begins with what it is: flow, recipient, purpose and names of fields. Its content is each field in its order: one byte, 0 for NULL and else 1, then four bytes of length and the
 //! value as text. So it does not matter whether it travelled as Parquet, CSV or JSON.
 
 use arrow_array::cast::AsArray as _;
@@ -14,8 +14,36 @@ use sha2::Sha256;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-/// What a row's bytes begin with.
-pub const ROW_TEMPLATE: &[u8] = b"vigie/transfer-row/v1\n";
+/// Returns what the rows of a flow begin with, so that each says by itself what it is: to whom, why, which fields.
+pub fn row_template(flow: &str, recipient: &str, purpose: &str, names: &[&str]) -> Vec<u8> {
+    let fields = names.join(" ");
+    format!("vigie/transfer-row/v1\nflow {flow}\nrecipient {recipient}\npurpose {purpose}\nfields {fields}\n\n").into_bytes()
+}
+
+/// Reads an opened row: what it begins with, line by line, and its values by field.
+pub fn read_row(bytes: &[u8]) -> Option<OpenedRow> {
+    let end = bytes.windows(2).position(|pair| pair == b"\n\n")?;
+    let mut lines = std::str::from_utf8(&bytes[..end]).ok()?.split('\n');
+    (lines.next() == Some("vigie/transfer-row/v1")).then_some(())?;
+    let mut said: Vec<(String, String)> = Vec::new();
+    for line in lines {
+        let (name, value) = line.split_once(' ')?;
+        said.push((name.to_owned(), value.to_owned()));
+    }
+    let (_, fields) = said.iter().find(|(name, _)| name == "fields")?;
+    let (names, values) = (fields.split(' '), read_content(&bytes[end + 2..])?);
+    let fields: Vec<_> = names.map(str::to_owned).zip(values).collect();
+    Some(OpenedRow { said, fields })
+}
+
+/// A row that was opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenedRow {
+    /// Flow, recipient, purpose, names of fields.
+    pub said: Vec<(String, String)>,
+    /// Values by field; `None` is NULL.
+    pub fields: Vec<(String, Option<String>)>,
+}
 
 /// A field that leaves.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -216,6 +244,11 @@ impl PseudonymKey {
     /// Derives a recipient's key from the operator's secret.
     pub fn of(secret: &[u8; 32], recipient: &str) -> Self {
         Self(keyed(secret, "vigie/transfer/pseudonyms/v1", recipient.as_bytes()))
+    }
+
+    /// Derives another key from the operator's secret, for what `label` says.
+    pub fn derive(secret: &[u8; 32], label: &str) -> [u8; 32] {
+        keyed(secret, label, &[])
     }
 
     /// Returns a value's pseudonym: 32 hexadecimal digits. The same value of two fields has two.
