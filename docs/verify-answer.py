@@ -18,7 +18,6 @@ def root_of(hash_, index, size, proof):  # RFC 9162, 2.1.3.2
         index, last = index >> 1, last >> 1
     if last: raise ValueError("the proof is too short")
     return hash_
-
 demand_file, answer_file, nonce, beacon = sys.argv[1:]
 text = open(demand_file, "rb").read().split(b"\n\n")[0].rstrip(b"\n") + b"\n"  # a signed note: text, blank line, signatures
 says = dict(line.split(" ", 1) for line in text.decode().splitlines()[1:])
@@ -31,7 +30,6 @@ while len(drawn) < int(says["count"]):
     number, = struct.unpack(">Q", hmac.digest(seed, struct.pack(">Q", counter), "sha256")[:8])
     counter, index = counter + 1, start + number % (end - start)
     if number < 2**64 // (end - start) * (end - start) and index not in drawn: drawn.append(index)
-
 rest, items = open(answer_file, "rb").read(), {}
 header, said, rest = rest.split(b"\n", 2)
 assert header == b"vigie/answer/v1" and said == b"demand " + base64.b64encode(sha(text)), "this answers another demand"

@@ -4,7 +4,8 @@
 //! Out of scope: recording choices (`choices`), keeping records and answering samples (`accounting`), the command line.
 //!
 //! In reading order: [`flow`] and [`field`] (what may leave), [`source`], [`choice`] and [`order`] (what does), [`encode`],
-//! [`wire`] and [`deliver`] (how), [`progress`] and [`run`] (step by step); then the other side, [`receive`].
+//! [`wire`] and [`deliver`] (how), [`progress`] and [`run`] (step by step); then the other side, [`receive`];
+//! [`linkage`] measures what two sides could join.
 
 pub mod field;
 pub mod flow;
@@ -21,3 +22,5 @@ pub mod progress;
 pub mod run;
 
 pub mod receive;
+
+pub mod linkage;

@@ -401,6 +401,9 @@ fn demand(options: &DemandOptions, common: &Common) -> Result<u8, Fault> {
     print_line(&format!("  send      {}", options.out.join("demand").display()));
     print_line(&format!("  keep      {}, and reveal it after {}", options.out.join("nonce").display(), in_words(round.time())));
     print_line(&format!("  deadline  {}", in_words(deadline)));
+    if round.time() <= now() {
+        print_line("  round     it is out already: this is no sample that nobody could know before");
+    }
     match logged {
         Some(index) => print_line(&format!("  logged    entry {index}")),
         None => print_line("  not logged: name a ledger with `--log LEDGER`, or nobody can show later when it was made"),

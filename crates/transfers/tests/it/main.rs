@@ -22,7 +22,7 @@ use vigie_ledger::entry::Flags;
 use vigie_ledger::reader::{Source as _, fetch_entry};
 use vigie_policy::DataMap;
 use vigie_sequencer::{Home, Log, Options, Stream};
-use vigie_testkit::postgres::Postgres;
+use vigie_testkit::postgres::PostgresServer;
 use vigie_transfers::deliver::{Delivery, Endpoint};
 use vigie_transfers::field::{PseudonymKey, read_row};
 use vigie_transfers::flow::{Register, Target};
@@ -139,7 +139,7 @@ impl Stage {
     }
 
     async fn at(folder: &Path, people: u64) -> Self {
-        let postgres = Postgres::shared();
+        let postgres = PostgresServer::shared();
         let address = postgres.address(&postgres.new_database());
         let stage = Self { folder: folder.to_owned(), address, _kept: None };
         let mut client = stage.client().await;

@@ -28,6 +28,8 @@ pub enum TransferCommand {
     Receive(ReceiveOptions),
     /// Erase a person from the accounts of what was handed over, and log that
     Erase(EraseOptions),
+    /// Measure what two datasets share, without showing values or keys to the other side (SH-11)
+    Linkage(LinkageOptions),
 }
 
 /// Which flows.
@@ -141,4 +143,53 @@ pub struct EraseOptions {
     /// Which flows.
     #[command(flatten)]
     pub register: RegisterArguments,
+}
+
+/// `vigie transfer linkage`.
+#[derive(Debug, Args)]
+pub struct LinkageOptions {
+    /// Which step.
+    #[command(subcommand)]
+    pub command: LinkageCommand,
+}
+
+/// Steps of a measurement: each side blinds its values, then the other's, and anybody compares.
+#[derive(Debug, Subcommand)]
+pub enum LinkageCommand {
+    /// Blind one's own values, for the other side
+    Blind {
+        /// The values, one a line
+        #[arg(value_name = "FILE")]
+        values: PathBuf,
+        /// A file with 32 random bytes in hexadecimal, for this measurement alone
+        #[arg(long, value_name = "FILE")]
+        secret: PathBuf,
+        /// Where the points are written; it must not exist
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Blind the other side's points once more
+    Again {
+        /// The other side's points
+        #[arg(value_name = "POINTS")]
+        points: PathBuf,
+        /// The file of the first step
+        #[arg(long, value_name = "FILE")]
+        secret: PathBuf,
+        /// Where the points are written; it must not exist
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Count what both have, and hold it against chance
+    Compare {
+        /// Points that both sides blinded
+        #[arg(value_name = "FIRST")]
+        first: PathBuf,
+        /// The other such points
+        #[arg(value_name = "SECOND")]
+        second: PathBuf,
+        /// How many values either side could have had
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+        population: u64,
+    },
 }

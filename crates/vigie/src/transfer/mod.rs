@@ -1,6 +1,7 @@
 //! `vigie transfer`: what leaves for another controller, what stops it, and what the other side received.
 
 mod arguments;
+mod linkage;
 mod orders;
 mod running;
 
@@ -43,6 +44,7 @@ pub async fn run(options: &TransferOptions, common: &Common) -> Result<u8, Fault
         TransferCommand::Orders(options) => orders::list(options, common),
         TransferCommand::Order(options) => orders::sign(options, common),
         TransferCommand::Receive(options) => running::receive(options, common).await,
+        TransferCommand::Linkage(options) => linkage::run(options, common),
         TransferCommand::Erase(options) => running::erase(options, common).await,
     }
 }
