@@ -112,7 +112,8 @@ impl<'db> Choices<'db> {
         let mut asked: Vec<&str> = subjects.iter().flatten().map(Subject::as_str).collect();
         asked.sort_unstable();
         asked.dedup();
-        let rows = self.client.query(&self.sql, &[&asked, &self.purpose, &self.flow.recipient]).await.map_err(failed)?;
+        let rows =
+            self.client.query(&self.sql, &[&asked, &self.purpose, &self.flow.recipient]).await.map_err(failed)?;
         let mut said: HashMap<String, Reason> = HashMap::with_capacity(rows.len());
         let (mut given, mut everybody) = (std::collections::HashSet::new(), false);
         for row in rows {

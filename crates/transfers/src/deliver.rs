@@ -118,7 +118,8 @@ impl Delivery {
     pub fn prepare(&self) -> Result<(), NotDelivered> {
         let Self::Folder(folder) = self else { return Ok(()) };
         let probe = folder.join(".vigie-probe");
-        let tried = fs::create_dir_all(folder).and_then(|()| fs::write(&probe, b"")).and_then(|()| fs::remove_file(&probe));
+        let tried =
+            fs::create_dir_all(folder).and_then(|()| fs::write(&probe, b"")).and_then(|()| fs::remove_file(&probe));
         tried.map_err(|error| self.failed("", format!("the folder cannot be written: {error}")))
     }
 
@@ -145,7 +146,9 @@ impl Delivery {
                     store.put(&place(prefix, &format!("{file}{RECEIPT_SUFFIX}")), receipt.into()).await
                 };
                 let put = tokio::time::timeout(*patience, putting).await;
-                put.map_err(|_| format!("no answer within {} s", patience.as_secs()))?.map(drop).map_err(|error| error.to_string())
+                put.map_err(|_| format!("no answer within {} s", patience.as_secs()))?
+                    .map(drop)
+                    .map_err(|error| error.to_string())
             }
             Self::Endpoint(endpoint) => {
                 let (endpoint, event) = (endpoint.clone(), event.to_owned());

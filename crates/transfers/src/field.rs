@@ -4,10 +4,10 @@
 //! value as text. So it does not matter whether it travelled as Parquet, CSV or JSON.
 
 use arrow_array::cast::AsArray as _;
-use arrow_array::types::{Float64Type, Int64Type, TimestampMicrosecondType, Date32Type};
+use arrow_array::types::{Date32Type, Float64Type, Int64Type, TimestampMicrosecondType};
 use arrow_array::{Array, ArrayRef, RecordBatch, StringArray};
 use arrow_cast::{CastOptions, cast_with_options};
-use arrow_schema::{ArrowError, DataType, SchemaRef, Schema, TimeUnit};
+use arrow_schema::{ArrowError, DataType, Schema, SchemaRef, TimeUnit};
 use hmac::{Hmac, Mac as _};
 use jiff::{Timestamp, civil::Date};
 use sha2::Sha256;
@@ -17,7 +17,8 @@ use std::sync::Arc;
 /// Returns what the rows of a flow begin with, so that each says by itself what it is: to whom, why, which fields.
 pub fn row_template(flow: &str, recipient: &str, purpose: &str, names: &[&str]) -> Vec<u8> {
     let fields = names.join(" ");
-    format!("vigie/transfer-row/v1\nflow {flow}\nrecipient {recipient}\npurpose {purpose}\nfields {fields}\n\n").into_bytes()
+    format!("vigie/transfer-row/v1\nflow {flow}\nrecipient {recipient}\npurpose {purpose}\nfields {fields}\n\n")
+        .into_bytes()
 }
 
 /// Reads an opened row: what it begins with, line by line, and its values by field.

@@ -203,7 +203,8 @@ impl Register {
             let controller = root.text("controller");
             let operator = root.table("operator").and_then(|table| operator(&table, folder));
             let mut names = BTreeMap::new();
-            let authorities: Vec<_> = root.tables("authority").iter().filter_map(|it| authority(it, &mut names)).collect();
+            let authorities: Vec<_> =
+                root.tables("authority").iter().filter_map(|it| authority(it, &mut names)).collect();
             let readings = root.tables("flow");
             if readings.is_empty() {
                 root.found.add(root.line, "there is no `[[flow]]`, so nothing could leave");
@@ -261,7 +262,10 @@ fn flow(table: &Table<'_>, map: &DataMap, folder: &Path, names: &mut BTreeMap<St
         unique(found, names, "flow", name);
         let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         if name.value.is_empty() || name.value.len() > 60 || !name.value.chars().all(fits) {
-            found.add(name.line, format!("flow `{}` is not named by 1 to 60 lower-case letters, digits and hyphens", name.value));
+            found.add(
+                name.line,
+                format!("flow `{}` is not named by 1 to 60 lower-case letters, digits and hyphens", name.value),
+            );
         }
     }
     let recipient = table.text("recipient");
@@ -272,7 +276,8 @@ fn flow(table: &Table<'_>, map: &DataMap, folder: &Path, names: &mut BTreeMap<St
     let purpose = table.text("purpose");
     let basis = table.word("basis", &Basis::ALL.map(|basis| (basis.as_str(), basis)));
     let schedule = table.text("schedule");
-    if let Some(schedule) = schedule.as_ref().filter(|it| it.value != "once" && it.value.parse::<jiff::Span>().is_err()) {
+    if let Some(schedule) = schedule.as_ref().filter(|it| it.value != "once" && it.value.parse::<jiff::Span>().is_err())
+    {
         found.add_with_help(
             schedule.line,
             format!("`schedule` is `{}`, expected `once` or an ISO 8601 duration", schedule.value),
@@ -291,10 +296,12 @@ fn flow(table: &Table<'_>, map: &DataMap, folder: &Path, names: &mut BTreeMap<St
     let batch = if table.has("batch_records") { table.integer("batch_records") } else { None };
     let batch_records = match &batch {
         None => DEFAULT_BATCH_RECORDS,
-        Some(batch) => u32::try_from(batch.value).ok().filter(|n| (1..=MAX_BATCH_RECORDS).contains(n)).unwrap_or_else(|| {
-            found.add(batch.line, format!("`batch_records` is {}, expected 1 to {MAX_BATCH_RECORDS}", batch.value));
-            DEFAULT_BATCH_RECORDS
-        }),
+        Some(batch) => {
+            u32::try_from(batch.value).ok().filter(|n| (1..=MAX_BATCH_RECORDS).contains(n)).unwrap_or_else(|| {
+                found.add(batch.line, format!("`batch_records` is {}, expected 1 to {MAX_BATCH_RECORDS}", batch.value));
+                DEFAULT_BATCH_RECORDS
+            })
+        }
     };
     let source = table.table("source").and_then(|table| source(&table, folder));
     let destination = table.table("destination").and_then(|table| destination(&table, folder));
@@ -304,7 +311,12 @@ fn flow(table: &Table<'_>, map: &DataMap, folder: &Path, names: &mut BTreeMap<St
         let known = map.purpose(&purpose.value);
         if known.is_none() {
             let names = map.purposes.iter().map(|purpose| purpose.name.as_str());
-            found.add_unknown(purpose.line, format!("the data map has no purpose `{}`", purpose.value), &purpose.value, names);
+            found.add_unknown(
+                purpose.line,
+                format!("the data map has no purpose `{}`", purpose.value),
+                &purpose.value,
+                names,
+            );
         }
         known
     });
@@ -345,7 +357,12 @@ fn is_country(text: &str) -> bool {
 }
 
 fn source(table: &Table<'_>, folder: &Path) -> Option<Source> {
-    let words = [("parquet", Some(Format::Parquet)), ("csv", Some(Format::Csv)), ("ndjson", Some(Format::Ndjson)), ("postgres", None)];
+    let words = [
+        ("parquet", Some(Format::Parquet)),
+        ("csv", Some(Format::Csv)),
+        ("ndjson", Some(Format::Ndjson)),
+        ("postgres", None),
+    ];
     let source = match table.word("format", &words)?.value {
         Some(format) => table.text("path").map(|path| Source::File { format, path: folder.join(path.value) }),
         None => {
@@ -417,7 +434,10 @@ fn fields(table: &Table<'_>) -> Vec<Field> {
         let Some(name) = name else { continue };
         unique(found, &mut names, "field", &name);
         if name.value.is_empty() || name.value.chars().any(|c| c.is_control() || c == ' ') {
-            found.add(name.line, format!("`{}` is not the name of a field: it has spaces, or no characters", name.value));
+            found.add(
+                name.line,
+                format!("`{}` is not the name of a field: it has spaces, or no characters", name.value),
+            );
         }
         let field_type = field_type.map_or(FieldType::Text, |it| it.value);
         let treatment = treatment.map_or(Treatment::Plain, |it| it.value);

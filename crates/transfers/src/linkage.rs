@@ -90,7 +90,8 @@ impl Secret {
         let point = |value: &str| {
             let spelled = value.trim().to_lowercase();
             (!spelled.is_empty()).then(|| {
-                let point = RistrettoPoint::from_uniform_bytes(&wide(b"", "vigie/linkage/value/v1", spelled.as_bytes()));
+                let point =
+                    RistrettoPoint::from_uniform_bytes(&wide(b"", "vigie/linkage/value/v1", spelled.as_bytes()));
                 (self.0 * point).compress().to_bytes()
             })
         };

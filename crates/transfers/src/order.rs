@@ -153,7 +153,11 @@ impl fmt::Display for Document {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Stop(order) => {
-                writeln!(f, "{ORDER}\nauthority {}\nreference {}\neffect {}", order.authority, order.reference, order.effect)?;
+                writeln!(
+                    f,
+                    "{ORDER}\nauthority {}\nreference {}\neffect {}",
+                    order.authority, order.reference, order.effect
+                )?;
                 let narrowing = [("purpose", &order.purpose), ("recipient", &order.recipient), ("field", &order.field)];
                 for (name, value) in narrowing {
                     if let Some(value) = value {
@@ -200,7 +204,9 @@ impl Document {
         }
         let mut needed = |name: &str| values.remove(name).ok_or_else(|| format!("line `{name}` is missing"));
         let (authority, reference, effect) = (needed("authority")?, needed("reference")?, needed("effect")?);
-        let effect = effect.parse().map_err(|_| format!("`effect` is `{effect}`, expected a time such as 2026-11-30T12:00:00Z"))?;
+        let effect = effect
+            .parse()
+            .map_err(|_| format!("`effect` is `{effect}`, expected a time such as 2026-11-30T12:00:00Z"))?;
         if first == LIFT {
             let order = needed("order")?;
             let order = from_hex(&order).ok_or("`order` is no hash in hexadecimal")?;
@@ -266,7 +272,8 @@ impl Orders {
     ///
     /// [`OrderError`], also for a single document that does not count: then nothing may leave.
     pub fn read(folder: &Path, authorities: &[Authority]) -> Result<Self, OrderError> {
-        let failed = |path: &Path, error: &std::io::Error| OrderError::File { path: path.to_owned(), why: error.to_string() };
+        let failed =
+            |path: &Path, error: &std::io::Error| OrderError::File { path: path.to_owned(), why: error.to_string() };
         let entries = match std::fs::read_dir(folder) {
             Ok(entries) => entries,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),

@@ -198,7 +198,9 @@ impl Lines {
     ///
     /// [`ProgressError`].
     pub fn open(path: &Path) -> Result<Self, ProgressError> {
-        let failed = |doing| move |error: std::io::Error| ProgressError::File { path: path.to_owned(), doing, why: error.to_string() };
+        let failed = |doing| {
+            move |error: std::io::Error| ProgressError::File { path: path.to_owned(), doing, why: error.to_string() }
+        };
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).map_err(failed("made"))?;
         }
@@ -231,7 +233,11 @@ impl Lines {
         let mut text = serde_json::to_vec(&line).expect("a line can be written");
         text.push(b'\n');
         let written = self.file.write_all(&text).and_then(|()| self.file.sync_data());
-        written.map_err(|error| ProgressError::File { path: self.path.clone(), doing: "written", why: error.to_string() })?;
+        written.map_err(|error| ProgressError::File {
+            path: self.path.clone(),
+            doing: "written",
+            why: error.to_string(),
+        })?;
         self.progress.take(line);
         Ok(())
     }

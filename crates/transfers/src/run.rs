@@ -18,7 +18,10 @@ use crate::progress::{Line, Lines, Logged, Pending, Progress, ProgressError};
 use crate::source::{self, Chunk, SourceError};
 use crate::wire::{BatchReceipt, END_HEADER, HEADER, Header, SCHEMA};
 use arrow_array::{Array as _, ArrayRef, BooleanArray, RecordBatch, StringArray, new_null_array};
-use arrow_select::{filter::{filter, filter_record_batch}, nullif::nullif};
+use arrow_select::{
+    filter::{filter, filter_record_batch},
+    nullif::nullif,
+};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -145,7 +148,9 @@ pub enum RunError {
         why: String,
     },
     /// The source changed since the flow was broken off.
-    #[error("the source is not the one with which this run of `{0}` began, so what was sent of it cannot be told from what was not")]
+    #[error(
+        "the source is not the one with which this run of `{0}` began, so what was sent of it cannot be told from what was not"
+    )]
     OtherSource(String),
     /// A name is no event.
     #[error("the progress of the flow names event `{0}`, which is no event")]
@@ -181,10 +186,13 @@ impl Run<'_> {
         let mut lines = Lines::open(&self.register.operator.state.join(format!("{}.jsonl", flow.name)))?;
         let fingerprint = tokio::task::block_in_place(|| source::fingerprint(&flow.source))?.to_base64();
         match &lines.progress.run {
-            Some((_, began_with)) if *began_with != fingerprint => return Err(RunError::OtherSource(flow.name.clone())),
+            Some((_, began_with)) if *began_with != fingerprint => {
+                return Err(RunError::OtherSource(flow.name.clone()));
+            }
             Some(_) => {}
             None => {
-                let run = vigie_ledger::hash::hex(&random::<8>().map_err(|source| RunError::NotLogged { batch: 0, source })?);
+                let run =
+                    vigie_ledger::hash::hex(&random::<8>().map_err(|source| RunError::NotLogged { batch: 0, source })?);
                 let at = u64::try_from(Timestamp::now().as_second()).unwrap_or_default();
                 lines.add(Line::Begun { run, source: fingerprint.clone(), at })?;
             }
@@ -306,7 +314,8 @@ impl Run<'_> {
             entry: BASE64_STANDARD.encode(entry.to_bytes()),
             header: built.header.clone(),
             header_salt: BASE64_STANDARD.encode(record.header_salt.0),
-            salts: BASE64_STANDARD.encode(record.rows.seed().expect("nothing of it was erased: it is not handed over yet")),
+            salts: BASE64_STANDARD
+                .encode(record.rows.seed().expect("nothing of it was erased: it is not handed over yet")),
             receipt: String::from_utf8_lossy(&receipt.to_bytes()).into_owned(),
         };
         let began = Instant::now();
@@ -332,7 +341,12 @@ impl Run<'_> {
     }
 
     /// Says of each record whether it stays, and why.
-    async fn reasons(&self, choices: &Choices<'_>, chunk: &Chunk, stops: &Stops) -> Result<Vec<Option<Reason>>, ChoiceError> {
+    async fn reasons(
+        &self,
+        choices: &Choices<'_>,
+        chunk: &Chunk,
+        stops: &Stops,
+    ) -> Result<Vec<Option<Reason>>, ChoiceError> {
         let ordered = stops.of(&chunk.fields);
         let subjects: Vec<Option<&str>> = chunk.subjects.iter().collect();
         let mut reasons = choices.of(&subjects).await?;
@@ -371,7 +385,8 @@ impl Run<'_> {
             }
             column
         });
-        let records = RecordBatch::try_new(leaving_schema(&leaving), columns.collect()).expect("columns are as they leave");
+        let records =
+            RecordBatch::try_new(leaving_schema(&leaving), columns.collect()).expect("columns are as they leave");
         let records = as_held(self.flow.destination.format, &records);
         let refused = |source| RunError::Row { batch, source };
         let names: Vec<&str> = self.flow.fields.iter().map(|field| field.name.as_str()).collect();
@@ -425,7 +440,9 @@ impl Run<'_> {
         let placed = self.accounts.journal().append(&record.entry.to_bytes()).await;
         let placed = placed.map_err(|error| not_logged(error.into()))?;
         // If we stop here, the batch is still pending, and voided at the next run: twice at most, under one name.
-        let event_id = EventId(Hash::of(&[b"void".as_slice(), &record.event_id().0].concat()).0[..16].try_into().expect("16 bytes"));
+        let event_id = EventId(
+            Hash::of(&[b"void".as_slice(), &record.event_id().0].concat()).0[..16].try_into().expect("16 bytes"),
+        );
         let header = Header::write(
             "vigie/transfer-void/v1",
             &[("flow", self.flow.name.clone()), ("event", record.event_id().to_string()), ("reason", why.to_owned())],
@@ -436,15 +453,27 @@ impl Run<'_> {
     }
 
     /// Logs an event without rows under a name of its own, once.
-    async fn log_once(&self, event_id: EventId, header: String, flags: Flags, peer_ref: Hash) -> Result<Receipted, NotLogged> {
+    async fn log_once(
+        &self,
+        event_id: EventId,
+        header: String,
+        flags: Flags,
+        peer_ref: Hash,
+    ) -> Result<Receipted, NotLogged> {
         let there = self.accounts.vault().find(event_id).ok().flatten();
         if let Some(record) = there {
             let placed = self.accounts.journal().append(&record.entry.to_bytes()).await?;
             return Ok(Receipted { event_id, index: placed.index, row_base: placed.row_base });
         }
         let rows = RowList::with_content(Vec::new())?;
-        let draft =
-            Draft { kind: Kind::TransferOut, flags, peer_ref, header: header.into_bytes(), rows, event_id: Some(event_id) };
+        let draft = Draft {
+            kind: Kind::TransferOut,
+            flags,
+            peer_ref,
+            header: header.into_bytes(),
+            rows,
+            event_id: Some(event_id),
+        };
         self.accounts.log_kept_first(draft.into_record()?).await
     }
 

@@ -170,9 +170,8 @@ impl Columns {
         };
         let columns = self.fields.iter().map(|field| column(&field.name, field.field_type));
         let columns = columns.collect::<Result<Vec<_>, _>>()?;
-        let schema = leaving_schema(
-            &self.fields.iter().map(|field| (field.name.clone(), field.field_type)).collect::<Vec<_>>(),
-        );
+        let schema =
+            leaving_schema(&self.fields.iter().map(|field| (field.name.clone(), field.field_type)).collect::<Vec<_>>());
         let fields = RecordBatch::try_new(schema, columns).expect("columns are of the schema's types");
         let subject = column(&self.subject, self.subject_type)?;
         let subjects = if *subject.data_type() == DataType::Utf8 {
@@ -244,11 +243,12 @@ pub fn open_file(
 ) -> Result<Batches, SourceError> {
     let failed = |why: String| SourceError::File { path: path.to_owned(), why };
     let file = File::open(path).map_err(|error| failed(error.to_string()))?;
-    let no_column = |column: &str| SourceError::NoColumn { place: path.display().to_string(), column: column.to_owned() };
+    let no_column =
+        |column: &str| SourceError::NoColumn { place: path.display().to_string(), column: column.to_owned() };
     match format {
         Format::Parquet => {
-            let builder =
-                ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| failed(format!("it is no whole Parquet file: {error}")))?;
+            let builder = ParquetRecordBatchReaderBuilder::try_new(file)
+                .map_err(|error| failed(format!("it is no whole Parquet file: {error}")))?;
             let mut roots = Vec::new();
             for (name, _) in wanted {
                 roots.push(builder.schema().index_of(name).map_err(|_| no_column(name))?);
@@ -268,7 +268,8 @@ pub fn open_file(
             lines.read_line(&mut head).map_err(|error| failed(error.to_string()))?;
             let mut names = Vec::new();
             let format = arrow_csv::reader::Format::default().with_header(true);
-            let (schema, _) = format.infer_schema(head.as_bytes(), Some(0)).map_err(|error| failed(error.to_string()))?;
+            let (schema, _) =
+                format.infer_schema(head.as_bytes(), Some(0)).map_err(|error| failed(error.to_string()))?;
             for field in schema.fields() {
                 names.push(arrow_schema::Field::new(field.name(), DataType::Utf8, true));
             }
@@ -278,7 +279,8 @@ pub fn open_file(
                 roots.push(schema.index_of(name).map_err(|_| no_column(name))?);
             }
             let file = File::open(path).map_err(|error| failed(error.to_string()))?;
-            let reader = arrow_csv::ReaderBuilder::new(schema).with_header(true).with_batch_size(at_once).with_projection(roots);
+            let reader =
+                arrow_csv::ReaderBuilder::new(schema).with_header(true).with_batch_size(at_once).with_projection(roots);
             let reader = reader.build(file).map_err(|error| failed(error.to_string()))?;
             Ok(skipping(reader, behind))
         }
@@ -333,7 +335,8 @@ async fn open_query<'db>(
             FieldType::Text | FieldType::Integer | FieldType::Number | FieldType::Date => format!("{name}::text"),
         });
     }
-    let behind = if from.key.is_some() { format!("WHERE {key} > $1::text::{}", quoted(&key_type)) } else { String::new() };
+    let behind =
+        if from.key.is_some() { format!("WHERE {key} > $1::text::{}", quoted(&key_type)) } else { String::new() };
     let sql = format!("SELECT {} FROM ({query}) AS source {behind} ORDER BY {key}", selected.join(", "));
     let portal = match &from.key {
         Some(last) => transaction.bind(&sql, &[last]).await,

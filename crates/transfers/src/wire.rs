@@ -138,7 +138,8 @@ impl BatchReceipt {
         if self.schema != SCHEMA {
             return Err(Mismatch::Form(format!("its schema is `{}`, expected `{SCHEMA}`", self.schema)));
         }
-        let bytes = |text: &str, what: &str| BASE64_STANDARD.decode(text).map_err(|_| form(&format!("`{what}` is not base64")));
+        let bytes =
+            |text: &str, what: &str| BASE64_STANDARD.decode(text).map_err(|_| form(&format!("`{what}` is not base64")));
         let array = |text: &str, what: &str| -> Result<[u8; 32], Mismatch> {
             bytes(text, what)?.try_into().map_err(|_| form(&format!("`{what}` has not 32 bytes")))
         };
@@ -157,7 +158,8 @@ impl BatchReceipt {
         }
         let header = Header::read(HEADER, &self.header).ok_or_else(|| form("its header is not of a batch"))?;
         let fields = header.fields().ok_or_else(|| form("its header names no fields"))?;
-        let format = header.get("format").and_then(Format::of).ok_or_else(|| form("its header names no form of files"))?;
+        let format =
+            header.get("format").and_then(Format::of).ok_or_else(|| form("its header names no form of files"))?;
         Ok(Proved { entry, header, fields, format, salts: array(&self.salts, "salts")? })
     }
 }
@@ -176,7 +178,8 @@ impl Proved {
         let names: Vec<&str> = self.fields.iter().map(|(name, _)| name.as_str()).collect();
         let template = row_template(said("flow"), said("recipient"), said("purpose"), &names);
         let mut list = RowList::with_content(vec![template])?;
-        let subject = self.header.get("subject").and_then(|name| self.fields.iter().position(|(field, _)| field == name));
+        let subject =
+            self.header.get("subject").and_then(|name| self.fields.iter().position(|(field, _)| field == name));
         let (mut text, mut content) = (String::new(), Vec::new());
         for batch in batches {
             for row in 0..batch.num_rows() {

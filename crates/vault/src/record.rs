@@ -113,13 +113,7 @@ impl Record {
         let (header, rest) = bytes.split_at_checked(length).filter(|_| length <= MAX_ROW_BYTES)?;
         let rows = Rows::read(form, rest)?;
         let placed = entry.row_base == 0 && entry.row_count == u64::from(rows.count());
-        placed.then(|| Self {
-            entry,
-            time_ms,
-            header_salt: salt,
-            header: header.to_vec(),
-            rows,
-        })
+        placed.then(|| Self { entry, time_ms, header_salt: salt, header: header.to_vec(), rows })
     }
 }
 

@@ -421,7 +421,9 @@ impl Rows {
             let Packing { template, subject, content } = packed.next()?;
             let is_erased = next_erased.next_if_eq(&row).is_some();
             let has_salt = salts.over_row(row);
-            if usize::from(template) >= list.templates.len() || is_erased != subject.is_empty() || is_erased == has_salt
+            if usize::from(template) >= list.templates.len()
+                || is_erased != subject.is_empty()
+                || is_erased == has_salt
                 || (is_erased && !content.is_empty())
             {
                 return None;

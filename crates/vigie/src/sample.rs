@@ -238,7 +238,8 @@ fn key(options: &KeyOptions, common: &Common) -> Result<u8, Fault> {
 /// Reads a secret key of an authority.
 pub(crate) fn signer_of(path: &Path) -> Result<SignerKey, Fault> {
     let text = String::from_utf8_lossy(&file_of(path)?).into_owned();
-    SignerKey::from_secret_text(text.trim()).map_err(|error| failed(format!("`{}` is no secret key: {error}", path.display())))
+    SignerKey::from_secret_text(text.trim())
+        .map_err(|error| failed(format!("`{}` is no secret key: {error}", path.display())))
 }
 
 pub(crate) fn file_of(path: &Path) -> Result<Vec<u8>, Fault> {
@@ -283,14 +284,17 @@ fn signed_demand(path: &Path, keys: &[&VerifierKey]) -> Result<Demand, Fault> {
         why: format!("`{}` is not signed by a known authority: {}", path.display(), in_full(&error)),
         help: Some("the key of an authority is what `vigie sample key` printed for it".to_owned()),
     })?;
-    Demand::parse(note.text()).map_err(|error| failed(format!("`{}` is no demand: {}", path.display(), in_full(&error))))
+    Demand::parse(note.text())
+        .map_err(|error| failed(format!("`{}` is no demand: {}", path.display(), in_full(&error))))
 }
 
 /// Checks the beacon and the authority's number, and returns the seed.
 pub(crate) fn seed_of(demand: &Demand, nonce: &[u8], beacon: &[u8]) -> Result<Seed, Fault> {
     vigie_ledger::beacon::verify(demand.round, beacon)
         .map_err(|error| failed(format!("the beacon's signature is wrong: {}", in_full(&error))))?;
-    demand.seed(nonce, beacon).ok_or_else(|| failed("the authority's number is not the one that its demand committed to"))
+    demand
+        .seed(nonce, beacon)
+        .ok_or_else(|| failed("the authority's number is not the one that its demand committed to"))
 }
 
 fn drawn(demand: &Demand, draw: &DrawArguments) -> Result<Seed, Fault> {
@@ -397,16 +401,27 @@ fn demand(options: &DemandOptions, common: &Common) -> Result<u8, Fault> {
         print_line(&json_of(&document)?);
         return Ok(0);
     }
-    print_line(&format!("Demanded {count} of {} {}, drawn by round {} of drand quicknet", to - from, plural(unit), round.0));
+    print_line(&format!(
+        "Demanded {count} of {} {}, drawn by round {} of drand quicknet",
+        to - from,
+        plural(unit),
+        round.0
+    ));
     print_line(&format!("  send      {}", options.out.join("demand").display()));
-    print_line(&format!("  keep      {}, and reveal it after {}", options.out.join("nonce").display(), in_words(round.time())));
+    print_line(&format!(
+        "  keep      {}, and reveal it after {}",
+        options.out.join("nonce").display(),
+        in_words(round.time())
+    ));
     print_line(&format!("  deadline  {}", in_words(deadline)));
     if round.time() <= now() {
         print_line("  round     it is out already: this is no sample that nobody could know before");
     }
     match logged {
         Some(index) => print_line(&format!("  logged    entry {index}")),
-        None => print_line("  not logged: name a ledger with `--log LEDGER`, or nobody can show later when it was made"),
+        None => {
+            print_line("  not logged: name a ledger with `--log LEDGER`, or nobody can show later when it was made")
+        }
     }
     if to - from > 1000 {
         print_line(&format!("  a sample finds rates, not needles: {}", needle(to - from)));
@@ -537,7 +552,11 @@ fn check(options: &CheckOptions, common: &Common) -> Result<u8, Fault> {
         .map_err(|error| failed(format!("`{}` is no answer: {}", options.answer.display(), in_full(&error))))?;
     let asked = Hash::of(demand.to_string().as_bytes());
     if answer.demand != asked {
-        return Err(failed(format!("the answer is to demand sha256:{}, not to this one, sha256:{}", answer.demand.to_hex(), asked.to_hex())));
+        return Err(failed(format!(
+            "the answer is to demand sha256:{}, not to this one, sha256:{}",
+            answer.demand.to_hex(),
+            asked.to_hex()
+        )));
     }
     let outcome = answer.check(&demand, &seed, &policy);
     let tally = outcome.tally();
@@ -590,7 +609,8 @@ fn opened_to_json(index: u64, bytes: &[u8]) -> serde_json::Value {
     match read_row(bytes) {
         Some(row) => {
             let said: serde_json::Map<_, _> = row.said.into_iter().map(|(name, value)| (name, value.into())).collect();
-            let fields: serde_json::Map<_, _> = row.fields.into_iter().map(|(name, value)| (name, value.into())).collect();
+            let fields: serde_json::Map<_, _> =
+                row.fields.into_iter().map(|(name, value)| (name, value.into())).collect();
             json!({ "index": index, "said": said, "row": fields })
         }
         None => json!({ "index": index, "text": String::from_utf8_lossy(bytes) }),

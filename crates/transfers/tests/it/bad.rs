@@ -1,7 +1,13 @@
 //! Bad sources, bad places, bad recipients: one sentence, and nothing half-sent is taken for sent.
 
-use crate::{Stage, agreed, map, people_of, parquet_of, register_text};
-use axum::{Router, body::Bytes, extract::{Path, State}, http::StatusCode, routing::post};
+use crate::{Stage, agreed, map, parquet_of, people_of, register_text};
+use axum::{
+    Router,
+    body::Bytes,
+    extract::{Path, State},
+    http::StatusCode,
+    routing::post,
+};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use vigie_transfers::flow::Register;
@@ -68,7 +74,11 @@ async fn take(State(shared): State<Arc<Shared>>, Path(event): Path<String>, body
 }
 
 async fn has(State(shared): State<Arc<Shared>>, Path(event): Path<String>) -> StatusCode {
-    if shared.taken.lock().expect("nobody panics").contains_key(&event) { StatusCode::OK } else { StatusCode::NOT_FOUND }
+    if shared.taken.lock().expect("nobody panics").contains_key(&event) {
+        StatusCode::OK
+    } else {
+        StatusCode::NOT_FOUND
+    }
 }
 
 const SOURCE: &str = "format = \"parquet\"\npath = \"users.parquet\"";
@@ -99,7 +109,8 @@ async fn who_withdraws_while_a_batch_waits_is_not_in_it() {
     let to = format!("format = \"ndjson\"\nto = \"{}\"", recipient.address);
     let text = register_text(SOURCE, &to, "");
     stage.run(&text).await.expect_err("it was not taken");
-    let withdraw = "SELECT vigie.record(4, 'advertising', 'parent.example', 'withdrawn', now(), 'letter', '', NULL, '')";
+    let withdraw =
+        "SELECT vigie.record(4, 'advertising', 'parent.example', 'withdrawn', now(), 'letter', '', NULL, '')";
     stage.client().await.batch_execute(withdraw).await.expect("it can be recorded");
     let report = stage.run(&text).await.expect("it runs to its end");
     assert_eq!((report.records, recipient.records(), stage.rows_by_ledger()), (69, 69, 69));
@@ -143,7 +154,8 @@ async fn bad_sources_are_told_in_one_sentence_and_nothing_leaves() {
     assert_eq!((delivered, stage.rows_by_ledger()), (0, 0));
     // A place that cannot be written, here because it is a file.
     write("out-file", b"");
-    let failed = stage.run(&register_text(SOURCE, "format = \"csv\"\nto = \"out-file\"", "")).await.expect_err("it is a file");
+    let failed =
+        stage.run(&register_text(SOURCE, "format = \"csv\"\nto = \"out-file\"", "")).await.expect_err("it is a file");
     assert!(failed.to_string().contains("the folder cannot be written"), "{failed}");
     // Another source under the name of the one that was begun.
     let recipient = Recipient::new(|_| 500).await;
@@ -156,25 +168,33 @@ async fn bad_sources_are_told_in_one_sentence_and_nothing_leaves() {
 
 #[test]
 fn all_faults_of_a_register_are_told_at_once_with_their_lines() {
-    let text = register_text("format = \"excel\"\npath = \"x\"", "format = \"csv\"\nto = \"http://parent.example/in\"\npatience_s = 0", "")
-        .replace("purpose = \"advertising\"", "purpose = \"advertisng\"")
-        .replace("residency = \"US\"", "residency = \"America\"")
-        .replace("schedule = \"P1D\"", "schedule = \"daily\"")
-        .replace("name = \"phone\"", "name = \"country\"\nsecret = true");
+    let text = register_text(
+        "format = \"excel\"\npath = \"x\"",
+        "format = \"csv\"\nto = \"http://parent.example/in\"\npatience_s = 0",
+        "",
+    )
+    .replace("purpose = \"advertising\"", "purpose = \"advertisng\"")
+    .replace("residency = \"US\"", "residency = \"America\"")
+    .replace("schedule = \"P1D\"", "schedule = \"daily\"")
+    .replace("name = \"phone\"", "name = \"country\"\nsecret = true");
     let faults = Register::parse(&text, &map(), std::path::Path::new(".")).expect_err("it is full of faults");
     let said: Vec<String> = faults.to_string().lines().map(str::to_owned).collect();
     let expected = [
-        "line 20: the data map has no purpose `advertisng`; did you mean `advertising`?",
-        "line 22: `schedule` is `daily`, expected `once` or an ISO 8601 duration; such as `P1D`",
-        "line 23: `residency` is `America`, expected a country by its two letters; such as `US`, or `EU`",
-        "line 28: `format` is `excel`; known are `parquet`, `csv`, `ndjson` and `postgres`",
-        "line 33: `to` is `http://parent.example/in`: personal data leave this machine over `https` only",
-        "line 34: `patience_s` is 0, expected 1 to 3600",
-        "line 43: field `country` is already on line 41",
-        "line 44: unknown key `secret`; known are `name`, `type` and `treatment`",
+        "line 19: the data map has no purpose `advertisng`; did you mean `advertising`?",
+        "line 21: `schedule` is `daily`, expected `once` or an ISO 8601 duration; such as `P1D`",
+        "line 22: `residency` is `America`, expected a country by its two letters; such as `US`, or `EU`",
+        "line 27: `format` is `excel`; known are `parquet`, `csv`, `ndjson` and `postgres`",
+        "line 32: `to` is `http://parent.example/in`: personal data leave this machine over `https` only",
+        "line 33: `patience_s` is 0, expected 1 to 3600",
+        "line 42: field `country` is already on line 40",
+        "line 43: unknown key `secret`; known are `name`, `type` and `treatment`",
     ];
     assert_eq!(said, expected);
-    let other_basis = register_text(SOURCE, "format = \"csv\"\nto = \"out\"", "").replace("basis = \"consent\"", "basis = \"contract\"");
+    let other_basis = register_text(SOURCE, "format = \"csv\"\nto = \"out\"", "")
+        .replace("basis = \"consent\"", "basis = \"contract\"");
     let faults = Register::parse(&other_basis, &map(), std::path::Path::new(".")).expect_err("a purpose has one basis");
-    assert_eq!(faults.to_string(), "line 21: `basis` is `contract`, the data map says `consent` for `advertising`; a purpose has one basis (SH-02)");
+    assert_eq!(
+        faults.to_string(),
+        "line 20: `basis` is `contract`, the data map says `consent` for `advertising`; a purpose has one basis (SH-02)"
+    );
 }

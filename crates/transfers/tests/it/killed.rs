@@ -11,7 +11,11 @@ const FOLDER: &str = "VIGIE_TEST_TRANSFER_FOLDER";
 const ADDRESS: &str = "VIGIE_TEST_TRANSFER_ADDRESS";
 
 fn text() -> String {
-    register_text("format = \"parquet\"\npath = \"users.parquet\"", "format = \"ndjson\"\nto = \"out\"", "batch_records = 50")
+    register_text(
+        "format = \"parquet\"\npath = \"users.parquet\"",
+        "format = \"ndjson\"\nto = \"out\"",
+        "batch_records = 50",
+    )
 }
 
 /// What the other tests start and kill.
@@ -22,6 +26,11 @@ async fn child() {
     let stage = Stage { folder: folder.into(), address, _kept: None };
     let report = stage.run(&text()).await.expect("it runs to its end");
     assert_eq!(report.read % PEOPLE, 0);
+}
+
+fn receipts(stage: &Stage) -> usize {
+    let names = std::fs::read_dir(stage.delivered()).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    names.filter(|name| name.to_string_lossy().ends_with(".receipt.json")).count()
 }
 
 async fn kill_and_check(kills: u32) {
@@ -40,8 +49,12 @@ async fn kill_and_check(kills: u32) {
             random ^= random << 13;
             random ^= random >> 7;
             random ^= random << 17;
-            // Sleeping is what this is about: the moment is random.
-            std::thread::sleep(Duration::from_millis(30 + random % 400));
+            // Some batches further, and then at any moment of the next one.
+            let until = receipts(&stage) + 1 + (random % 5) as usize;
+            while receipts(&stage) < until && child.try_wait().expect("it can be asked").is_none() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            std::thread::sleep(Duration::from_micros(random % 40_000));
             child.kill().expect("it can be killed");
             killed += 1;
         }

@@ -16,10 +16,10 @@ use std::sync::Arc;
 use tokio_postgres::{Client, NoTls};
 use vigie_accounting::{Accounts, Journal};
 use vigie_choices::Choices;
-use vigie_ledger::key::Algorithm;
-use vigie_ledger::{Entry, Kind, SignerKey, TrustPolicy};
 use vigie_ledger::entry::Flags;
+use vigie_ledger::key::Algorithm;
 use vigie_ledger::reader::{Source as _, fetch_entry};
+use vigie_ledger::{Entry, Kind, SignerKey, TrustPolicy};
 use vigie_policy::DataMap;
 use vigie_sequencer::{Home, Log, Options, Stream};
 use vigie_testkit::postgres::PostgresServer;
@@ -143,7 +143,8 @@ impl Stage {
         let address = postgres.address(&postgres.new_database());
         let stage = Self { folder: folder.to_owned(), address, _kept: None };
         let mut client = stage.client().await;
-        let tables = "CREATE TABLE users (id bigint PRIMARY KEY, country text, phone text, pmask bigint NOT NULL DEFAULT 0)";
+        let tables =
+            "CREATE TABLE users (id bigint PRIMARY KEY, country text, phone text, pmask bigint NOT NULL DEFAULT 0)";
         client.batch_execute(tables).await.expect("a new database");
         Choices::install(&mut client, &map()).await.expect("it can be installed");
         let fill = format!(
@@ -170,7 +171,8 @@ impl Stage {
     }
 
     fn accounts(&self) -> (Accounts, Arc<Log>) {
-        let vault = Vault::open(&self.folder.join("vault"), KeyEncryptionKey::new([5; 32]), vigie_vault::Options::default());
+        let vault =
+            Vault::open(&self.folder.join("vault"), KeyEncryptionKey::new([5; 32]), vigie_vault::Options::default());
         let log = Arc::new(Log::open(&Home::new(self.folder.join("ledger")), Options::default()).expect("a ledger"));
         (Accounts::new(Arc::new(vault.expect("a vault")), Journal::Local(log.clone())), log)
     }
@@ -209,7 +211,9 @@ impl Stage {
         let (_, log) = self.accounts();
         let size = log.head().size;
         let source = vigie_witness_source(&self.folder);
-        (0..size).map(|at| Entry::parse(&fetch_entry(&source, at, size).expect("it is there")).expect("an entry")).collect()
+        (0..size)
+            .map(|at| Entry::parse(&fetch_entry(&source, at, size).expect("it is there")).expect("an entry"))
+            .collect()
     }
 
     /// Says how many rows left by the ledger: those of batches that were not voided.

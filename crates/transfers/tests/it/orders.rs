@@ -1,7 +1,7 @@
 //! Orders of authorities: in force from their moment on, in a flow that runs too, and lifted by the same key alone.
 
 use crate::bad::Recipient;
-use crate::{Stage, authority, agreed, read_ndjson, register_text};
+use crate::{Stage, agreed, authority, read_ndjson, register_text};
 use jiff::Timestamp;
 use vigie_ledger::key::Algorithm;
 use vigie_ledger::{Hash, SignerKey};
@@ -51,8 +51,10 @@ async fn an_order_in_the_middle_of_a_run_lets_nothing_more_out() {
     assert_eq!(recipient.batches().len(), 3);
     assert_eq!(stage.rows_by_ledger(), 210);
     // Another purpose goes on (SH-08).
-    let text = register_text(SOURCE, FOLDER, "")
-        .replace("purpose = \"advertising\"\nbasis = \"consent\"", "purpose = \"security\"\nbasis = \"legitimate-interest\"");
+    let text = register_text(SOURCE, FOLDER, "").replace(
+        "purpose = \"advertising\"\nbasis = \"consent\"",
+        "purpose = \"security\"\nbasis = \"legitimate-interest\"",
+    );
     assert_eq!(stage.run(&text).await.expect("it runs").records, 1000);
 }
 
@@ -92,9 +94,14 @@ async fn a_group_a_field_and_a_lifted_order_are_told_apart() {
     let report = stage.run(&register_text(SOURCE, FOLDER, "")).await.expect("it runs");
     let records = read_ndjson(&stage.delivered());
     assert_eq!(report.records, (1..=100).filter(|id| agreed(*id) && id % 2 == 1).count() as u64);
-    assert!(records.values().all(|record| record["country"] == "DE" && record.get("phone").is_none_or(serde_json::Value::is_null)));
+    assert!(
+        records
+            .values()
+            .all(|record| record["country"] == "DE" && record.get("phone").is_none_or(serde_json::Value::is_null))
+    );
     // Who lifts with another key lifts nothing, and until somebody has looked nothing leaves.
-    let stranger = SignerKey::from_seed("stranger.example/orders".parse().expect("a name"), Algorithm::Ed25519, [9; 32]);
+    let stranger =
+        SignerKey::from_seed("stranger.example/orders".parse().expect("a name"), Algorithm::Ed25519, [9; 32]);
     give(&stage, "lift", &Document::Lift(lift), &stranger);
     let failed = stage.run(&register_text(SOURCE, FOLDER, "")).await.expect_err("it counts for nothing");
     assert!(failed.to_string().contains("is not signed by the key of `CNIL`"), "{failed}");
@@ -105,7 +112,8 @@ async fn a_group_a_field_and_a_lifted_order_are_told_apart() {
 
 #[test]
 fn what_is_written_is_read_and_what_is_not_known_is_refused() {
-    let order = Document::Stop(StopOrder { group: Some(("a".into(), "b=c".into())), field: Some("f".into()), ..stop() });
+    let order =
+        Document::Stop(StopOrder { group: Some(("a".into(), "b=c".into())), field: Some("f".into()), ..stop() });
     assert_eq!(Document::parse(&order.to_string()), Ok(order.clone()));
     let wrong = |from: &str, to: &str| Document::parse(&order.to_string().replace(from, to)).expect_err("it is wrong");
     assert_eq!(wrong("purpose", "porpoise"), "line `porpoise` is not known");

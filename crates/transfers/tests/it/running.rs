@@ -80,13 +80,18 @@ async fn csv_ndjson_and_a_query_give_what_parquet_gives() {
 #[tokio::test(flavor = "multi_thread")]
 async fn to_an_interest_one_can_only_object_and_another_recipients_choice_does_not_count() {
     let stage = Stage::new(30).await;
-    let text = register_text("format = \"parquet\"\npath = \"users.parquet\"", TO_NDJSON, "")
-        .replace("purpose = \"advertising\"\nbasis = \"consent\"", "purpose = \"security\"\nbasis = \"legitimate-interest\"");
+    let text = register_text("format = \"parquet\"\npath = \"users.parquet\"", TO_NDJSON, "").replace(
+        "purpose = \"advertising\"\nbasis = \"consent\"",
+        "purpose = \"security\"\nbasis = \"legitimate-interest\"",
+    );
     let client = stage.client().await;
     let object = "INSERT INTO vigie.choice (subject, purpose, recipient, state, decided_at, method)
                   VALUES (4, 1, 'parent.example', 'refused', now(), 'letter'), (5, 1, 'other.example', 'refused', now(), 'letter')";
     client.batch_execute(object).await.expect("choices can be recorded");
-    client.batch_execute("SELECT vigie.stop(6, 'security', 'DPO', 'file 6', 'asked')").await.expect("it can be ordered");
+    client
+        .batch_execute("SELECT vigie.stop(6, 'security', 'DPO', 'file 6', 'asked')")
+        .await
+        .expect("it can be ordered");
     let report = stage.run(&text).await.expect("it runs");
     assert_eq!(report.records, 28);
     assert_eq!(report.withheld, [("refused".to_owned(), 1), ("stopped".to_owned(), 1)].into());

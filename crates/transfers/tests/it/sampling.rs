@@ -20,7 +20,16 @@ fn demand_over(stage: &Stage, rows: u64, count: u64) -> (Demand, Seed, Vec<u8>) 
     let bytes = checkpoint(stage);
     let head = Checkpoint::parse(Note::parse(&bytes).expect("a note").text()).expect("a head");
     let nonce_commit = Hash::of(&NONCE);
-    let demand = Demand { head, unit: Unit::Row, from: 0, to: rows, count, deadline: 2_000_000_000, round: Round(1000), nonce_commit };
+    let demand = Demand {
+        head,
+        unit: Unit::Row,
+        from: 0,
+        to: rows,
+        count,
+        deadline: 2_000_000_000,
+        round: Round(1000),
+        nonce_commit,
+    };
     let beacon = from_hex(BEACON);
     vigie_ledger::beacon::verify(demand.round, &beacon).expect("the chain's own");
     let seed = demand.seed(&NONCE, &beacon).expect("the number committed to");
@@ -51,7 +60,11 @@ fn by_script(folder: &Path, demand: &Demand, answer: &Answer, nonce: &[u8]) -> (
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sample_opens_and_a_doctored_one_is_refused_with_the_reason() {
     let stage = Stage::new(1000).await;
-    let text = register_text("format = \"parquet\"\npath = \"users.parquet\"", "format = \"ndjson\"\nto = \"out\"", "batch_records = 300");
+    let text = register_text(
+        "format = \"parquet\"\npath = \"users.parquet\"",
+        "format = \"ndjson\"\nto = \"out\"",
+        "batch_records = 300",
+    );
     stage.run(&text).await.expect("it runs");
     let (demand, seed, head) = demand_over(&stage, 700, 60);
     let (answer, missing) = answered(&stage, &demand, &seed, &head).await;
@@ -66,7 +79,10 @@ async fn a_sample_opens_and_a_doctored_one_is_refused_with_the_reason() {
         let record = &delivered[row["id"].as_deref().expect("a pseudonym")];
         assert_eq!(record["country"].as_str(), row["country"].as_deref(), "what is shown is what left");
     }
-    assert_eq!(by_script(&stage.folder, &demand, &answer, &NONCE), (true, "60 of 60 rows are as the ledger has them\n".to_owned()));
+    assert_eq!(
+        by_script(&stage.folder, &demand, &answer, &NONCE),
+        (true, "60 of 60 rows are as the ledger has them\n".to_owned())
+    );
 
     let drawn = demand.indexes(&seed);
     let (first, second) = (drawn[0], drawn[1]);
@@ -83,18 +99,33 @@ async fn a_sample_opens_and_a_doctored_one_is_refused_with_the_reason() {
     receipt.extra = Some(shown.to_bytes());
     doctored.items.insert(first, receipt.to_bytes());
     assert!(matches!(check(&doctored, first), Failure::NotShown(NotShown::Row(_))));
-    assert_eq!(by_script(&stage.folder, &demand, &doctored, &NONCE), (false, format!("row {first}: the row is not the one committed to\n59 of 60 rows are as the ledger has them\n")));
+    assert_eq!(
+        by_script(&stage.folder, &demand, &doctored, &NONCE),
+        (
+            false,
+            format!("row {first}: the row is not the one committed to\n59 of 60 rows are as the ledger has them\n")
+        )
+    );
     // One row in the place of another.
     let mut doctored = answer.clone();
     doctored.items.insert(first, answer.items[&second].clone());
     let failure = check(&doctored, first);
-    assert!(matches!(failure, Failure::NotShown(NotShown::AnotherRow { .. } | NotShown::AnotherEntry { .. })), "{failure}");
-    assert!(by_script(&stage.folder, &demand, &doctored, &NONCE).1.starts_with(&format!("row {first}: another row is shown\n")));
+    assert!(
+        matches!(failure, Failure::NotShown(NotShown::AnotherRow { .. } | NotShown::AnotherEntry { .. })),
+        "{failure}"
+    );
+    assert!(
+        by_script(&stage.folder, &demand, &doctored, &NONCE)
+            .1
+            .starts_with(&format!("row {first}: another row is shown\n"))
+    );
     // One left out.
     let mut doctored = answer.clone();
     doctored.items.remove(&first);
     assert_eq!(check(&doctored, first), Failure::Missing);
-    assert!(by_script(&stage.folder, &demand, &doctored, &NONCE).1.starts_with(&format!("row {first}: nothing is shown\n")));
+    assert!(
+        by_script(&stage.folder, &demand, &doctored, &NONCE).1.starts_with(&format!("row {first}: nothing is shown\n"))
+    );
     // Another number than the one committed to draws nothing; another beacon draws other rows.
     assert_eq!(demand.seed(&[12; 32], &from_hex(BEACON)), None);
     assert!(by_script(&stage.folder, &demand, &answer, &[12; 32]).1.contains("the number is not the one committed to"));
@@ -110,7 +141,11 @@ async fn who_was_erased_before_the_demand_is_unknown_and_after_it_a_failure() {
     let erase = async |subject: &'static str| {
         let (accounts, log) = stage.accounts();
         let erased = accounts.erase(subject.as_bytes()).await.expect("it can be erased").expect("there was a row");
-        accounts.journal().receipt(&stage_entry(&accounts, erased.event_id), erased.index).await.expect("it is published");
+        accounts
+            .journal()
+            .receipt(&stage_entry(&accounts, erased.event_id), erased.index)
+            .await
+            .expect("it is published");
         accounts.vault().close().expect("the vault runs");
         log.finish().expect("the ledger runs");
         erased.rows[0]
@@ -120,7 +155,10 @@ async fn who_was_erased_before_the_demand_is_unknown_and_after_it_a_failure() {
     let after = erase("5").await;
     let (answer, missing) = answered(&stage, &demand, &seed, &head).await;
     assert_eq!(missing.len(), 1, "{missing:?}");
-    assert!(missing[0].0 == after && missing[0].1.contains("which is not in the log below the demand's head"), "{missing:?}");
+    assert!(
+        missing[0].0 == after && missing[0].1.contains("which is not in the log below the demand's head"),
+        "{missing:?}"
+    );
     let outcome = answer.check(&demand, &seed, &stage.policy());
     let of = |row: u64| &outcome.shown.iter().find(|(index, _)| *index == row).expect("all were drawn").1;
     assert_eq!((of(before), of(after)), (&Ok(Seen::Erased), &Err(Failure::Missing)));

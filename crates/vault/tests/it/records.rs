@@ -97,7 +97,8 @@ fn rows_with_a_content_open_to_it_are_found_by_person_and_erased_whole() {
     assert_eq!(rows.about(b"jeanne"), [0, 2]);
     assert_eq!(rows.open(1).expect("it is there").1, b"template\nde|karl@example.org");
     let header_salt = Salt([1; 32]);
-    let mut entry = Entry::new(Kind::TransferOut, 0, event(1), commit(&header_salt, event(1), Place::Header, b"header"));
+    let mut entry =
+        Entry::new(Kind::TransferOut, 0, event(1), commit(&header_salt, event(1), Place::Header, b"header"));
     (entry.row_count, entry.rows_root) = (3, rows.root(event(1)));
     let record = Record { entry, time_ms: 0, header_salt, header: b"header".to_vec(), rows };
     assert!(record.is_sound());

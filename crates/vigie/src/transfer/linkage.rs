@@ -40,7 +40,11 @@ pub fn run(options: &LinkageOptions, common: &Common) -> Result<u8, Fault> {
                     "{} of {} and {} values are shared; chance among {population} gives {:.1}, and as many or more with probability below {:.1e}",
                     linkage.shared, linkage.first, linkage.second, linkage.by_chance, linkage.probability
                 ));
-                print_line(if linked { "finding[SH-11]: the two can be joined by these values" } else { "no more than chance explains" });
+                print_line(if linked {
+                    "finding[SH-11]: the two can be joined by these values"
+                } else {
+                    "no more than chance explains"
+                });
             }
             Ok(u8::from(linked))
         }

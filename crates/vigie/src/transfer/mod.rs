@@ -55,7 +55,11 @@ impl RegisterArguments {
         let map = map_of(&self.map)?;
         let register = Register::parse(&self.text()?, &map, self.folder());
         register.map_err(|faults| Fault::Transfer {
-            why: format!("`{}` is no register that can be used: {}", self.register.display(), first(&faults.to_string())),
+            why: format!(
+                "`{}` is no register that can be used: {}",
+                self.register.display(),
+                first(&faults.to_string())
+            ),
             help: Some(format!("see all {} with `vigie transfer check`", faults.faults.len())),
         })
     }
@@ -84,10 +88,8 @@ fn check(options: &CheckOptions, common: &Common) -> Result<u8, Fault> {
     };
     let file = register.register.display();
     if common.json {
-        let errors: Vec<_> = faults
-            .iter()
-            .map(|fault| json!({ "line": fault.line, "what": fault.what, "help": fault.help }))
-            .collect();
+        let errors: Vec<_> =
+            faults.iter().map(|fault| json!({ "line": fault.line, "what": fault.what, "help": fault.help })).collect();
         let names: Vec<_> = flows.iter().map(|flow| flow.name.as_str()).collect();
         print_line(&json_of(&json!({ "schema": "transfer-check/1", "errors": errors, "flows": names }))?);
     } else {
@@ -182,7 +184,8 @@ impl Books {
 
 /// Reads 32 bytes in hexadecimal.
 fn secret_of(path: &Path) -> Result<[u8; 32], Fault> {
-    let text = fs::read_to_string(path).map_err(|error| failed(format!("`{}` cannot be read: {error}", path.display())))?;
+    let text =
+        fs::read_to_string(path).map_err(|error| failed(format!("`{}` cannot be read: {error}", path.display())))?;
     let bytes = crate::sample::bytes_of(&text, &format!("`{}`", path.display()))?;
     bytes.try_into().map_err(|bytes: Vec<u8>| Fault::Transfer {
         why: format!("`{}` has {} bytes, expected 32 in hexadecimal", path.display(), bytes.len()),

@@ -180,7 +180,9 @@ pub async fn erase(options: &EraseOptions, common: &Common) -> Result<u8, Fault>
         print_line(&json_of(&json!({ "schema": "transfer-erase/1", "rows": rows, "ledger_index": index }))?);
     } else {
         print_line(&match index {
-            Some(index) => format!("erased {rows} rows from the vault, logged as entry {index}; tell the recipients (GDPR, article 19)"),
+            Some(index) => format!(
+                "erased {rows} rows from the vault, logged as entry {index}; tell the recipients (GDPR, article 19)"
+            ),
             None => "nothing to erase: no hand-over of this person's data is recorded".to_owned(),
         });
     }

@@ -49,7 +49,11 @@ impl Desk<'_> {
         let arguments: Vec<&str> = line.split(' ').collect();
         let mut command = self.world.vigie(&arguments);
         command.current_dir(self.folder).env("VIGIE_DATABASE", &self.database);
-        command.env("VIGIE_FLOWS", "flows.toml").env("VIGIE_MAP", "map.toml").output().expect("the program can be started")
+        command
+            .env("VIGIE_FLOWS", "flows.toml")
+            .env("VIGIE_MAP", "map.toml")
+            .output()
+            .expect("the program can be started")
     }
 
     /// Runs a command that ends with this code, and returns what it said.
@@ -76,7 +80,10 @@ fn whole(world: &World) -> Result<(), String> {
     let temporary = tempfile::tempdir().map_err(|error| error.to_string())?;
     let postgres = PostgresServer::shared();
     let database = postgres.new_database();
-    postgres.run_sql(&database, "CREATE TABLE users (id bigint PRIMARY KEY, country text, pmask bigint NOT NULL DEFAULT 0)");
+    postgres.run_sql(
+        &database,
+        "CREATE TABLE users (id bigint PRIMARY KEY, country text, pmask bigint NOT NULL DEFAULT 0)",
+    );
     postgres.run_sql(&database, "INSERT INTO users SELECT id, 'FR' FROM generate_series(1, 1000) id");
     let desk = Desk { world, folder: temporary.path(), database: postgres.address(&database) };
     desk.write("map.toml", MAP)?;
@@ -102,11 +109,20 @@ fn whole(world: &World) -> Result<(), String> {
         )
     };
     desk.write("flows.toml", &register("advertisement"))?;
-    has(&desk.says(1, "transfer check")?, "error: flows.toml:16: the data map has no purpose `advertisement`\n  help: did you mean `advertising`?")?;
+    has(
+        &desk.says(1, "transfer check")?,
+        "error: flows.toml:16: the data map has no purpose `advertisement`\n  help: did you mean `advertising`?",
+    )?;
     has(&desk.says(2, "transfer run ads")?, "see all 1 with `vigie transfer check`")?;
     desk.write("flows.toml", &register("advertising"))?;
-    has(&desk.says(0, "transfer check")?, "ads: id, country to parent.example (controller, US) for advertising on consent, P1D")?;
-    has(&desk.says(0, "transfer run ads")?, "700 of 1000 records left for parent.example in 4 batches; stayed: 300 refused")?;
+    has(
+        &desk.says(0, "transfer check")?,
+        "ads: id, country to parent.example (controller, US) for advertising on consent, P1D",
+    )?;
+    has(
+        &desk.says(0, "transfer run ads")?,
+        "700 of 1000 records left for parent.example in 4 batches; stayed: 300 refused",
+    )?;
 
     desk.says(0, "ledger init ledger-in --origin parent.example/transfers-in")?;
     desk.write("secret-in", &"09".repeat(32))?;
@@ -138,18 +154,28 @@ fn whole(world: &World) -> Result<(), String> {
 
     let refuse = "sample answer demand/demand --refuse subject-to-US-law-only --by General-Counsel --out refusal";
     has(&desk.says(1, refuse)?, "General-Counsel says: subject-to-US-law-only")?;
-    has(&desk.says(2, "sample silence demand/demand --key-file cnil.key --log ledger-cnil --out silence")?, "may be answered until 2099")?;
+    has(
+        &desk.says(2, "sample silence demand/demand --key-file cnil.key --log ledger-cnil --out silence")?,
+        "may be answered until 2099",
+    )?;
     let late = demand.replace("2099", "2024").replace("--out demand", "--out late");
     desk.says(0, &late)?;
-    has(&desk.says(1, "sample silence late/demand --key-file cnil.key --log ledger-cnil --out silence")?, "Not answered by 2024-01-01T00:00:00Z; on record as entry 2")?;
+    has(
+        &desk.says(1, "sample silence late/demand --key-file cnil.key --log ledger-cnil --out silence")?,
+        "Not answered by 2024-01-01T00:00:00Z; on record as entry 2",
+    )?;
 
-    let order = "transfer order --authority CNIL --key-file cnil.key --reference MED-2017-075 --purpose advertising --out stop";
+    let order =
+        "transfer order --authority CNIL --key-file cnil.key --reference MED-2017-075 --purpose advertising --out stop";
     desk.says(0, order)?;
     std::fs::create_dir(desk.folder.join("orders")).map_err(|error| error.to_string())?;
     std::fs::copy(desk.folder.join("stop"), desk.folder.join("orders/stop")).map_err(|error| error.to_string())?;
     has(&desk.says(0, "transfer orders")?, "in force: MED-2017-075 of CNIL")?;
     has(&desk.says(0, "transfer run ads")?, "0 of 1000 records left")?;
-    desk.says(0, "transfer order --authority CNIL --key-file cnil.key --reference closed --lift stop --out orders/lift")?;
+    desk.says(
+        0,
+        "transfer order --authority CNIL --key-file cnil.key --reference closed --lift stop --out orders/lift",
+    )?;
     has(&desk.says(0, "transfer orders")?, "lifted ")?;
     has(&desk.says(0, "transfer run ads")?, "700 of 1000 records left")?;
     has(&desk.says(0, "transfer erase 4")?, "erased 2 rows from the vault")
