@@ -10,7 +10,7 @@ use std::{
 };
 
 /// Each room, and the rooms it may build on. Tests of any room may use `testkit` besides.
-const ROOMS: [(&str, &[&str]); 19] = [
+const ROOMS: [(&str, &[&str]); 21] = [
     ("domain", &[]),
     ("evidence", &[]),
     ("browser", &["domain"]),
@@ -27,11 +27,17 @@ const ROOMS: [(&str, &[&str]); 19] = [
     ("database", &["choices", "policy"]),
     ("vault", &["ledger"]),
     ("series", &[]),
-    ("gateway", &["choices", "database", "ledger", "policy", "sequencer", "series", "statement", "vault"]),
+    ("accounting", &["ledger", "sequencer", "vault"]),
+    (
+        "gateway",
+        &["accounting", "choices", "database", "ledger", "policy", "sequencer", "series", "statement", "vault"],
+    ),
+    ("transfers", &["accounting", "choices", "ledger", "policy", "vault"]),
     ("testkit", &["domain"]),
     (
         "vigie",
         &[
+            "accounting",
             "banner",
             "browser",
             "campaign",
@@ -48,6 +54,7 @@ const ROOMS: [(&str, &[&str]); 19] = [
             "statement",
             "testkit",
             "trackers",
+            "transfers",
             "vault",
             "witness",
         ],

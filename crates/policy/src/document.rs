@@ -47,14 +47,16 @@ impl fmt::Display for Faults {
 
 /// A value and the line it stands on.
 #[derive(Debug, Clone)]
-pub(crate) struct Placed<T> {
+pub struct Placed<T> {
+    /// The line, from 1.
     pub line: usize,
+    /// The value.
     pub value: T,
 }
 
 /// The faults found so far, shared by all tables of a document.
 #[derive(Debug, Default)]
-pub(crate) struct Found {
+pub struct Found {
     /// Byte offsets at which lines begin.
     starts: Vec<usize>,
     faults: RefCell<Vec<Fault>>,
@@ -65,10 +67,12 @@ impl Found {
         self.starts.partition_point(|start| *start <= offset).max(1)
     }
 
+    /// Adds a fault.
     pub fn add(&self, line: usize, what: impl Into<String>) {
         self.faults.borrow_mut().push(Fault { line, what: what.into(), help: None });
     }
 
+    /// Adds a fault, with the way out.
     pub fn add_with_help(&self, line: usize, what: impl Into<String>, help: Option<String>) {
         self.faults.borrow_mut().push(Fault { line, what: what.into(), help });
     }
@@ -86,7 +90,7 @@ impl Found {
 }
 
 /// Returns names as `a`, `b` and `c`.
-pub(crate) fn listed<T: fmt::Display>(names: &[T]) -> String {
+pub fn listed<T: fmt::Display>(names: &[T]) -> String {
     let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
     match quoted.as_slice() {
         [] => "none".into(),
@@ -96,7 +100,7 @@ pub(crate) fn listed<T: fmt::Display>(names: &[T]) -> String {
 }
 
 /// Reads a document with a function that takes its root; gives its value only if nothing was wrong.
-pub(crate) fn read<T>(text: &str, schema: &str, build: impl FnOnce(&Table<'_>) -> Option<T>) -> Result<T, Faults> {
+pub fn read<T>(text: &str, schema: &str, build: impl FnOnce(&Table<'_>) -> Option<T>) -> Result<T, Faults> {
     if text.len() > MAX_BYTES {
         let what = format!("the file has {} bytes, expected at most {MAX_BYTES}", text.len());
         return Err(Faults { faults: vec![Fault { line: 1, what, help: None }] });
@@ -132,8 +136,10 @@ pub(crate) fn read<T>(text: &str, schema: &str, build: impl FnOnce(&Table<'_>) -
 }
 
 /// A table of a document.
-pub(crate) struct Table<'d> {
+pub struct Table<'d> {
+    /// Where faults go.
     pub found: Rc<Found>,
+    /// The line on which it begins.
     pub line: usize,
     entries: &'d DeTable<'d>,
     asked: RefCell<Vec<&'static str>>,
@@ -159,6 +165,7 @@ impl<'d> Table<'d> {
         self.entries.iter().any(|(name, _)| name.get_ref() == key)
     }
 
+    /// Reads a text; none if the key is not there.
     pub fn optional_text(&self, key: &'static str) -> Option<Placed<String>> {
         let (line, value) = self.entry(key)?;
         if let Some(text) = value.get_ref().as_str() {
@@ -169,6 +176,7 @@ impl<'d> Table<'d> {
         }
     }
 
+    /// Reads a text; it is a fault if the key is not there.
     pub fn text(&self, key: &'static str) -> Option<Placed<String>> {
         if !self.has(key) {
             self.asked.borrow_mut().push(key);
@@ -183,6 +191,7 @@ impl<'d> Table<'d> {
         self.text(key).and_then(|text| self.parsed(text))
     }
 
+    /// Reads a name; none if the key is not there.
     pub fn optional_name<T: FromStr<Err = NameError>>(&self, key: &'static str) -> Option<Placed<T>> {
         self.optional_text(key).and_then(|text| self.parsed(text))
     }
@@ -202,6 +211,7 @@ impl<'d> Table<'d> {
         self.text(key).and_then(|text| self.one_of(key, text, words))
     }
 
+    /// Reads a word of a closed list; none if the key is not there.
     pub fn optional_word<T: Copy>(&self, key: &'static str, words: &[(&str, T)]) -> Option<Placed<T>> {
         self.optional_text(key).and_then(|text| self.one_of(key, text, words))
     }
@@ -215,6 +225,7 @@ impl<'d> Table<'d> {
         None
     }
 
+    /// Reads a flag; false if the key is not there.
     pub fn flag(&self, key: &'static str) -> bool {
         let Some((line, value)) = self.entry(key) else { return false };
         value.get_ref().as_bool().unwrap_or_else(|| {
@@ -223,6 +234,7 @@ impl<'d> Table<'d> {
         })
     }
 
+    /// Reads an integer; it is a fault if the key is not there.
     pub fn integer(&self, key: &'static str) -> Option<Placed<i64>> {
         if !self.has(key) {
             self.asked.borrow_mut().push(key);
@@ -276,6 +288,19 @@ impl<'d> Table<'d> {
             }
         }
         tables
+    }
+
+    /// Returns a table within; it is a fault if the key is not there.
+    pub fn table(&self, key: &'static str) -> Option<Table<'d>> {
+        let Some((line, value)) = self.entry(key) else {
+            self.missing(key);
+            return None;
+        };
+        let Some(entries) = value.get_ref().as_table() else {
+            self.wrong(line, key, value.get_ref(), "a table");
+            return None;
+        };
+        Some(Table { found: Rc::clone(&self.found), line, entries, asked: RefCell::default() })
     }
 
     /// Reports every key that nobody asked for.

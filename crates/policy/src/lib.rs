@@ -37,7 +37,7 @@
 
 pub mod names;
 
-mod document;
+pub mod document;
 pub mod map;
 pub mod zone;
 

@@ -29,6 +29,6 @@ mod writer;
 pub use doors::{AppendError, Found, OpenError, Options, Stopped, Ticket, Vault};
 pub use erasure::{EraseError, Erased};
 pub use record::{NotARecord, Record};
-pub use rows::{NotOpened, RowList, RowRefused, Rows};
+pub use rows::{Form, NotOpened, RowList, RowRefused, Rows};
 pub use seal::KeyEncryptionKey;
 pub use segment::FileError;

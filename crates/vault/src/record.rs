@@ -5,7 +5,7 @@
 //! The surprise: the entry is kept as it was handed in, without the row base that the ledger fills. Handing it in again
 //! gives the place that it has, because events are logged once.
 
-use crate::rows::{NotOpened, Rows, take};
+use crate::rows::{Form, NotOpened, Rows, take};
 use std::fmt;
 use vigie_ledger::commitment::{MAX_ROW_BYTES, Opening, Place, Salt};
 use vigie_ledger::entry::ENTRY_BYTES;
@@ -13,6 +13,8 @@ use vigie_ledger::opening::Part;
 use vigie_ledger::{Entry, EventId, Hash};
 
 const VERSION: u8 = 1;
+/// Of records whose rows have a content.
+const VERSION_WITH_CONTENT: u8 = 2;
 
 /// Most bytes of a record.
 pub const MAX_RECORD_BYTES: usize = 256 * 1024 * 1024;
@@ -77,7 +79,10 @@ impl Record {
 
     /// Writes the record.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = vec![VERSION];
+        let mut bytes = vec![match self.rows.form() {
+            Form::Subject => VERSION,
+            Form::Content => VERSION_WITH_CONTENT,
+        }];
         bytes.extend(self.entry.to_bytes());
         bytes.extend(self.time_ms.to_be_bytes());
         bytes.extend(self.header_salt.0);
@@ -97,20 +102,18 @@ impl Record {
     }
 
     fn read(mut bytes: &[u8]) -> Option<Self> {
-        let [version] = take(&mut bytes)?;
+        let form = match take(&mut bytes)? {
+            [VERSION] => Form::Subject,
+            [VERSION_WITH_CONTENT] => Form::Content,
+            [_] => return None,
+        };
         let entry = Entry::parse(&take::<ENTRY_BYTES>(&mut bytes)?).ok()?;
         let (time_ms, salt) = (u64::from_be_bytes(take(&mut bytes)?), Salt(take(&mut bytes)?));
         let length = u32::from_be_bytes(take(&mut bytes)?) as usize;
         let (header, rest) = bytes.split_at_checked(length).filter(|_| length <= MAX_ROW_BYTES)?;
-        let rows = Rows::read(rest)?;
+        let rows = Rows::read(form, rest)?;
         let placed = entry.row_base == 0 && entry.row_count == u64::from(rows.count());
-        (version == VERSION && placed).then(|| Self {
-            entry,
-            time_ms,
-            header_salt: salt,
-            header: header.to_vec(),
-            rows,
-        })
+        placed.then(|| Self { entry, time_ms, header_salt: salt, header: header.to_vec(), rows })
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! The bytes that a commitment is to are a *template* followed by the person's id: for accesses, the template says which
 //! line of the header lists the columns (`gateway::accounting`). A row takes two bytes and the id; its salt takes nothing
-//! (`salts`). An erased row keeps the hash of its leaf, without which its neighbours could not be proved, and the event
+//! (`salts`). Where what left is itself kept, the bytes are a template followed by the *content* ([`Form::Content`]), and
+//! the person's id is beside it: for finding and erasing, and committed to only if the content says it. An erased row keeps the hash of its leaf, without which its neighbours could not be proved, and the event
 //! of its erasure.
 //!
 //! Out of scope: what templates say; the record around the rows (`record`).
@@ -23,6 +24,17 @@ pub const MAX_ROWS: u32 = 1 << 24;
 pub const MAX_TEMPLATES: usize = 256;
 /// Most bytes of a template.
 pub const MAX_TEMPLATE_BYTES: usize = 4096;
+/// Most bytes of a row's content.
+pub const MAX_CONTENT_BYTES: usize = vigie_ledger::commitment::MAX_ROW_BYTES - MAX_TEMPLATE_BYTES;
+
+/// What a row is, behind its template.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// The person's id.
+    Subject,
+    /// What was handed over about the person; the id is kept beside it.
+    Content,
+}
 
 /// From how many rows on two threads hash them.
 const WORTH_A_THREAD: u32 = 2048;
@@ -36,6 +48,9 @@ pub enum RowRefused {
     /// There is no such template.
     #[error("the row is of template {0}, of {1} that there are")]
     Template(u8, usize),
+    /// The content is longer than can be committed to.
+    #[error("the content of a row has {0} bytes, more than the {MAX_CONTENT_BYTES} that are kept")]
+    Content(usize),
     /// There are too many rows.
     #[error("an event has at most {MAX_ROWS} rows")]
     TooMany,
@@ -68,8 +83,10 @@ pub enum NotOpened {
 /// Rows as they come: only copied.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RowList {
+    form: Form,
     templates: Vec<Vec<u8>>,
-    // INVARIANT (rows can be read): template, length and id alternate, `count` times; ids have a byte or more.
+    // INVARIANT (rows can be read): template, length and id alternate, `count` times, each followed by length and content
+    // if rows have one; ids have a byte or more.
     packed: Vec<u8>,
     count: u32,
 }
@@ -98,10 +115,23 @@ impl RowList {
     ///
     /// [`RowRefused::Templates`].
     pub fn new(templates: Vec<Vec<u8>>) -> Result<Self, RowRefused> {
+        Self::of(Form::Subject, templates)
+    }
+
+    /// Makes a list without rows, for rows of these templates that have a content.
+    ///
+    /// # Errors
+    ///
+    /// [`RowRefused::Templates`].
+    pub fn with_content(templates: Vec<Vec<u8>>) -> Result<Self, RowRefused> {
+        Self::of(Form::Content, templates)
+    }
+
+    fn of(form: Form, templates: Vec<Vec<u8>>) -> Result<Self, RowRefused> {
         if templates.len() > MAX_TEMPLATES || templates.iter().any(|template| template.len() > MAX_TEMPLATE_BYTES) {
             return Err(RowRefused::Templates);
         }
-        Ok(Self { templates, packed: Vec::new(), count: 0 })
+        Ok(Self { form, templates, packed: Vec::new(), count: 0 })
     }
 
     /// Adds a row about a person. It is row number [`RowList::count`] as that was before.
@@ -109,8 +139,38 @@ impl RowList {
     /// # Errors
     ///
     /// [`RowRefused`]; nothing was added then.
+    ///
+    /// # Panics
+    ///
+    /// If rows have a content.
     #[inline]
     pub fn push(&mut self, template: u8, subject: &[u8]) -> Result<(), RowRefused> {
+        assert_eq!(self.form, Form::Subject, "rows of this list have a content");
+        self.push_subject(template, subject)
+    }
+
+    /// Adds a row about a person, with its content.
+    ///
+    /// # Errors
+    ///
+    /// [`RowRefused`]; nothing was added then.
+    ///
+    /// # Panics
+    ///
+    /// If rows have none.
+    pub fn push_content(&mut self, template: u8, subject: &[u8], content: &[u8]) -> Result<(), RowRefused> {
+        assert_eq!(self.form, Form::Content, "rows of this list have no content");
+        if content.len() > MAX_CONTENT_BYTES {
+            return Err(RowRefused::Content(content.len()));
+        }
+        self.push_subject(template, subject)?;
+        self.packed.extend((content.len() as u32).to_be_bytes());
+        self.packed.extend_from_slice(content);
+        Ok(())
+    }
+
+    #[inline]
+    fn push_subject(&mut self, template: u8, subject: &[u8]) -> Result<(), RowRefused> {
         if subject.is_empty() || subject.len() > MAX_SUBJECT_BYTES {
             return Err(RowRefused::Subject(subject.len()));
         }
@@ -143,9 +203,9 @@ impl RowList {
         self.packed.len()
     }
 
-    /// Lists the rows: template and person, the latter empty if erased.
-    fn iter(&self) -> impl Iterator<Item = (u8, &[u8])> {
-        Packed(&self.packed)
+    /// Lists the rows.
+    fn iter(&self) -> impl Iterator<Item = Packing<'_>> {
+        Packed(self.form, &self.packed)
     }
 
     /// Gives each row its salt, all derived from 32 random bytes that nobody else has.
@@ -154,23 +214,38 @@ impl RowList {
     }
 }
 
-struct Packed<'list>(&'list [u8]);
+struct Packed<'list>(Form, &'list [u8]);
+
+/// A row as it is packed.
+#[derive(Clone, Copy)]
+struct Packing<'list> {
+    template: u8,
+    /// Whom it is about; empty if erased.
+    subject: &'list [u8],
+    /// What is committed to behind the template.
+    content: &'list [u8],
+}
 
 impl<'list> Iterator for Packed<'list> {
-    type Item = (u8, &'list [u8]);
+    type Item = Packing<'list>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let ([template, length], rest) = self.0.split_first_chunk::<2>()?;
-        let (subject, rest) = rest.split_at_checked(usize::from(*length))?;
-        self.0 = rest;
-        Some((*template, subject))
+        let ([template, length], rest) = self.1.split_first_chunk::<2>()?;
+        let (subject, mut rest) = rest.split_at_checked(usize::from(*length))?;
+        let mut content = subject;
+        if self.0 == Form::Content {
+            let (length, after) = rest.split_first_chunk::<4>()?;
+            (content, rest) = after.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+        }
+        self.1 = rest;
+        Some(Packing { template: *template, subject, content })
     }
 }
 
 impl Rows {
     /// Rows of an event that has none.
     pub fn none() -> Self {
-        RowList { templates: Vec::new(), packed: Vec::new(), count: 0 }.with_seed([0; 32])
+        RowList { form: Form::Subject, templates: Vec::new(), packed: Vec::new(), count: 0 }.with_seed([0; 32])
     }
 
     /// Returns how many rows there are, those erased among them.
@@ -180,7 +255,7 @@ impl Rows {
 
     /// Returns the leaves over the commitments of all rows. On two threads, if there are many rows.
     pub fn leaves(&self, event_id: EventId) -> Vec<Hash> {
-        let rows: Vec<(u8, &[u8])> = self.list.iter().collect();
+        let rows: Vec<Packing<'_>> = self.list.iter().collect();
         let mut leaves = vec![Hash([0; 32]); rows.len()];
         let half = if self.count() >= WORTH_A_THREAD { rows.len() / 2 } else { 0 };
         let (first, second) = leaves.split_at_mut(half);
@@ -194,20 +269,19 @@ impl Rows {
         leaves
     }
 
-    fn fill(&self, event_id: EventId, rows: &[(u8, &[u8])], from: u32, leaves: &mut [Hash]) {
+    fn fill(&self, event_id: EventId, rows: &[Packing<'_>], from: u32, leaves: &mut [Hash]) {
         let to = from + leaves.len() as u32;
         for (row, erased) in self.erased.range(from..to) {
             leaves[(row - from) as usize] = erased.leaf;
         }
         self.salts.each(from, to, |row, salt| {
-            let (template, subject) = rows[row as usize];
-            leaves[(row - from) as usize] = self.leaf_of(event_id, row, salt, template, subject);
+            leaves[(row - from) as usize] = self.leaf_of(event_id, row, salt, rows[row as usize]);
         });
     }
 
-    fn leaf_of(&self, event_id: EventId, row: u32, salt: &[u8; 32], template: u8, subject: &[u8]) -> Hash {
-        let template = &self.list.templates[usize::from(template)];
-        hashing::leaf(&hashing::commit_row(salt, event_id, row.into(), template, subject))
+    fn leaf_of(&self, event_id: EventId, row: u32, salt: &[u8; 32], packing: Packing<'_>) -> Hash {
+        let template = &self.list.templates[usize::from(packing.template)];
+        hashing::leaf(&hashing::commit_row(salt, event_id, row.into(), template, packing.content))
     }
 
     /// Returns the root over the commitments of the rows, as the entry has it.
@@ -217,18 +291,18 @@ impl Rows {
 
     /// Returns whom a row is about; `None` if it was erased, or is none.
     pub fn subject(&self, row: u32) -> Option<&[u8]> {
-        self.list.iter().nth(row as usize).map(|(_, subject)| subject).filter(|subject| !subject.is_empty())
+        self.list.iter().nth(row as usize).map(|packing| packing.subject).filter(|subject| !subject.is_empty())
     }
 
     /// Lists the persons of all rows that were not erased.
     pub fn subjects(&self) -> impl Iterator<Item = &[u8]> {
-        self.list.iter().map(|(_, subject)| subject).filter(|subject| !subject.is_empty())
+        self.list.iter().map(|packing| packing.subject).filter(|subject| !subject.is_empty())
     }
 
     /// Lists the rows about a person.
     pub fn about(&self, subject: &[u8]) -> Vec<u32> {
         let rows = (0..).zip(self.list.iter());
-        rows.filter(|(_, (_, found))| !subject.is_empty() && *found == subject).map(|(row, _)| row).collect()
+        rows.filter(|(_, packing)| !subject.is_empty() && packing.subject == subject).map(|(row, _)| row).collect()
     }
 
     /// Returns salt and bytes of a row.
@@ -242,9 +316,24 @@ impl Rows {
         if let Some(erased) = self.erased.get(&small) {
             return Err(NotOpened::Erased { row, erasure: erased.erasure });
         }
-        let (template, subject) = self.list.iter().nth(small as usize).ok_or(beyond)?;
+        let packing = self.list.iter().nth(small as usize).ok_or(beyond)?;
         let salt = self.salts.salt(small).ok_or(beyond)?;
-        Ok((Salt(salt), [&self.list.templates[usize::from(template)], subject].concat()))
+        Ok((Salt(salt), [&self.list.templates[usize::from(packing.template)], packing.content].concat()))
+    }
+
+    /// Returns the seed of all salts, which travels with rows that are handed over; `None` once a row was erased.
+    pub fn seed(&self) -> Option<[u8; 32]> {
+        self.salts.whole()
+    }
+
+    /// Returns the rows as they came.
+    pub fn list(&self) -> &RowList {
+        &self.list
+    }
+
+    /// Returns what a row is, behind its template.
+    pub(crate) fn form(&self) -> Form {
+        self.list.form
     }
 
     /// Makes the proof that the commitment of a row is under the root.
@@ -260,17 +349,20 @@ impl Rows {
     /// Erases rows: afterwards neither the person nor the salt can be had of them. Those that were erased stay so.
     pub(crate) fn erase(&mut self, event_id: EventId, rows: &[u32], erasure: EventId) {
         let mut packed = Vec::with_capacity(self.list.packed.len());
-        for (row, (template, subject)) in (0..).zip(self.list.iter()) {
+        for (row, packing) in (0..).zip(self.list.iter()) {
             let salt = self.salts.salt(row).filter(|_| rows.contains(&row));
-            packed.push(template);
+            let Packing { template, mut subject, mut content } = packing;
             if let Some(salt) = salt {
-                let leaf = self.leaf_of(event_id, row, &salt, template, subject);
+                let leaf = self.leaf_of(event_id, row, &salt, packing);
                 self.erased.insert(row, ErasedRow { leaf, erasure });
                 self.salts.cut(row);
-                packed.push(0);
-            } else {
-                packed.push(subject.len() as u8);
-                packed.extend(subject);
+                (subject, content) = (&[], &[]);
+            }
+            packed.extend([template, subject.len() as u8]);
+            packed.extend(subject);
+            if self.list.form == Form::Content {
+                packed.extend((content.len() as u32).to_be_bytes());
+                packed.extend(content);
             }
         }
         self.list.packed = packed;
@@ -299,7 +391,7 @@ impl Rows {
     }
 
     /// Reads what [`Rows::write`] writes, to the end of the bytes; `None` if it is not that.
-    pub(crate) fn read(mut bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn read(form: Form, mut bytes: &[u8]) -> Option<Self> {
         let n_templates = u16::from_be_bytes(take(&mut bytes)?);
         let mut templates = Vec::new();
         for _ in 0..n_templates {
@@ -308,7 +400,7 @@ impl Rows {
             bytes = rest;
             templates.push(template.to_vec());
         }
-        let mut list = RowList::new(templates).ok()?;
+        let mut list = RowList::of(form, templates).ok()?;
         list.count = u32::from_be_bytes(take(&mut bytes)?);
         if list.count > MAX_ROWS {
             return None;
@@ -323,18 +415,21 @@ impl Rows {
             }
             erased.insert(row, ErasedRow { leaf, erasure });
         }
-        let mut packed = Packed(bytes);
+        let mut packed = Packed(form, bytes);
         let mut next_erased = erased.keys().copied().peekable();
         for row in 0..list.count {
-            let (template, subject) = packed.next()?;
+            let Packing { template, subject, content } = packed.next()?;
             let is_erased = next_erased.next_if_eq(&row).is_some();
             let has_salt = salts.over_row(row);
-            if usize::from(template) >= list.templates.len() || is_erased != subject.is_empty() || is_erased == has_salt
+            if usize::from(template) >= list.templates.len()
+                || is_erased != subject.is_empty()
+                || is_erased == has_salt
+                || (is_erased && !content.is_empty())
             {
                 return None;
             }
         }
-        if !packed.0.is_empty() || next_erased.next().is_some() {
+        if !packed.1.is_empty() || next_erased.next().is_some() {
             return None;
         }
         list.packed = bytes.to_vec();

@@ -47,6 +47,14 @@ impl Salts {
         Self { count, depth: depth_for(count), nodes: vec![Node { level: 0, index: 0, seed }] }
     }
 
+    /// Returns the seed that all salts follow from; `None` once one was cut out.
+    pub(crate) fn whole(&self) -> Option<[u8; 32]> {
+        match self.nodes.as_slice() {
+            [Node { level: 0, seed, .. }] => Some(*seed),
+            _ => None,
+        }
+    }
+
     /// How many rows lie under a node of a level.
     fn span(&self, level: u8) -> u64 {
         u64::from(WIDTH).pow(u32::from(self.depth - level))

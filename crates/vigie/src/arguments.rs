@@ -4,6 +4,8 @@ use crate::choices::ChoicesOptions;
 use crate::gateway::arguments::{GatewayOptions, ReportOptions};
 use crate::ledger::arguments::{LedgerOptions, WitnessOptions};
 use crate::policy::arguments::PolicyOptions;
+use crate::sample::SampleOptions;
+use crate::transfer::TransferOptions;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use vigie_browser::Patience;
@@ -79,6 +81,10 @@ pub enum Command {
     Choices(ChoicesOptions),
     /// Stand between readers and a database: decide, enforce, account for every row
     Gateway(GatewayOptions),
+    /// Hand data over to others: only of who agreed, each batch accounted for, and stopped by orders
+    Transfer(TransferOptions),
+    /// Demand a sample of what was handed over or read, answer one, check one
+    Sample(SampleOptions),
     /// Say who read a person's data, and prove it
     AccessReport(ReportOptions),
     /// Read statements for a gateway, which starts this itself

@@ -180,6 +180,26 @@ pub enum Fault {
         #[help]
         help: Option<String>,
     },
+    /// A hand-over could not be made, received or looked at.
+    #[error("{why}")]
+    #[diagnostic(code(transfer::failed))]
+    Transfer {
+        /// Why.
+        why: String,
+        /// The way out.
+        #[help]
+        help: Option<String>,
+    },
+    /// A sample could not be demanded, answered or checked.
+    #[error("{why}")]
+    #[diagnostic(code(sample::failed))]
+    Sample {
+        /// Why.
+        why: String,
+        /// The way out.
+        #[help]
+        help: Option<String>,
+    },
     /// A policy that cannot be read, or does not compile.
     #[error("`{}` holds no policy that can be used: {why}", .path.display())]
     #[diagnostic(code(policy::unusable))]

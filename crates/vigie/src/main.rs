@@ -20,8 +20,10 @@ mod keep;
 mod ledger;
 mod policy;
 mod progress;
+mod sample;
 mod timeline;
 mod timestamp;
+mod transfer;
 mod verify;
 
 use arguments::{Arguments, Command};
@@ -81,6 +83,8 @@ async fn run(arguments: &Arguments) -> Result<u8, Fault> {
         Command::Policy(options) => policy::run(options, &arguments.common).await,
         Command::Choices(options) => choices::run(options, &arguments.common).await,
         Command::Gateway(options) => gateway::run(options, &arguments.common).await,
+        Command::Transfer(options) => transfer::run(options, &arguments.common).await,
+        Command::Sample(options) => sample::run(options, &arguments.common).await,
         Command::AccessReport(options) => gateway::access_report(options, &arguments.common).await,
         // Answered before there were threads.
         Command::StatementReader => Ok(2),

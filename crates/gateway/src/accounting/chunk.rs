@@ -8,57 +8,13 @@
 
 use super::Account;
 use super::header::{Outcome, StatementFacts};
-use super::journal::{Journal, JournalError, Placed};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
-use vigie_ledger::commitment::{MAX_ROW_BYTES, Place, Salt, commit};
-use vigie_ledger::{Entry, EventId, Hash, Kind};
-use vigie_vault::{AppendError, Record, RowList, RowRefused, Stopped, Ticket, Vault};
+use vigie_accounting::{Draft, NotLogged, Receipted};
+use vigie_ledger::{Hash, Kind};
+use vigie_vault::{RowList, RowRefused};
 
 /// Most rows of a chunk.
 pub const MAX_CHUNK_ROWS: u32 = 16_384;
-/// Up to how many rows a chunk is worked out on the thread that asks.
-const FEW_ROWS: u32 = 64;
-
-/// Where an access was logged. Its record is in the vault.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Receipted {
-    /// The event's name.
-    pub event_id: EventId,
-    /// Its index in the ledger, from 0.
-    pub index: u64,
-    /// Rows in the ledger before its own.
-    pub row_base: u64,
-}
-
-/// Why an access is not known to be logged. No row of it may leave.
-#[derive(Debug, thiserror::Error)]
-pub enum NotLogged {
-    /// The ledger has not promised it.
-    #[error("the access could not be logged")]
-    Journal(#[from] JournalError),
-    /// The vault did not take the record.
-    #[error("the record of the access could not be kept")]
-    Vault(#[from] AppendError),
-    /// The vault stopped before it promised the record.
-    #[error("the record of the access could not be kept")]
-    VaultStopped(#[from] Stopped),
-    /// A row or the list of columns cannot be accounted for.
-    #[error("the access cannot be accounted for")]
-    Row(#[from] RowRefused),
-    /// The header is too long.
-    #[error("the header of the access has {0} bytes, more than the {MAX_ROW_BYTES} that can be committed to")]
-    Header(usize),
-    /// There are no random numbers.
-    #[error("the system gives no random numbers: {0}")]
-    Random(String),
-    /// The clock is wrong.
-    #[error("the clock is before 1970")]
-    Clock,
-    /// The gateway is ending.
-    #[error("the gateway is ending")]
-    Ending,
-}
 
 /// The rows of a statement, chunk by chunk.
 #[derive(Debug)]
@@ -69,16 +25,6 @@ pub struct Builder {
     outcome: Outcome,
     chunk: u64,
     rows: RowList,
-}
-
-/// What a record is made of.
-pub(super) struct Draft {
-    pub(super) kind: Kind,
-    pub(super) outcome: Outcome,
-    pub(super) peer_ref: Hash,
-    pub(super) header: Vec<u8>,
-    pub(super) rows: RowList,
-    pub(super) event_id: Option<EventId>,
 }
 
 impl Builder {
@@ -124,77 +70,8 @@ impl Builder {
         let header = format!("{}chunk {}\n", self.header, self.chunk).into_bytes();
         self.chunk += 1;
         let (outcome, peer_ref) = (self.outcome, Hash([0; 32]));
-        let draft = Draft { kind: Kind::Access, outcome, peer_ref, header, rows, event_id: None };
+        let flags = outcome.flags();
+        let draft = Draft { kind: Kind::Access, flags, peer_ref, header, rows, event_id: None };
         self.account.log(draft).await
-    }
-}
-
-impl Account {
-    /// Makes the record of a draft, hands its entry to the ledger and itself to the vault, and waits for both.
-    pub(super) async fn log(self: &Arc<Self>, draft: Draft) -> Result<Receipted, NotLogged> {
-        let (entry, ticket) = if draft.rows.count() <= FEW_ROWS {
-            let record = draft.into_record()?;
-            let entry = record.entry;
-            match self.vault.try_append(record.clone()) {
-                Err(AppendError::Full { .. }) => self.hand_over(move || Ok(record)).await?,
-                other => (entry, other?),
-            }
-        } else {
-            self.hand_over(move || draft.into_record()).await?
-        };
-        let bytes = entry.to_bytes();
-        // The vault writes already. If one of the two fails, the other may have it: then a record without an entry, or an
-        // entry whose rows nobody can open, tells of rows that never left.
-        let kept = async { Ok(ticket.durable().await?) };
-        let placed = async { Ok::<_, NotLogged>(self.journal.append(&bytes).await?) };
-        let (placed, ()) = tokio::try_join!(placed, kept)?;
-        Ok(receipted(&entry, placed))
-    }
-
-    async fn hand_over(
-        &self,
-        make: impl FnOnce() -> Result<Record, NotLogged> + Send + 'static,
-    ) -> Result<(Entry, Ticket), NotLogged> {
-        let vault: Arc<Vault> = self.vault.clone();
-        let handed = tokio::task::spawn_blocking(move || {
-            let record = make()?;
-            let entry = record.entry;
-            Ok::<_, NotLogged>((entry, vault.append(record)?))
-        });
-        handed.await.map_err(|_| NotLogged::Ending)?
-    }
-
-    /// The journal, for those who look places up.
-    pub fn journal(&self) -> &Journal {
-        &self.journal
-    }
-}
-
-fn receipted(entry: &Entry, placed: Placed) -> Receipted {
-    Receipted { event_id: entry.event_id, index: placed.index, row_base: placed.row_base }
-}
-
-impl Draft {
-    pub(super) fn into_record(self) -> Result<Record, NotLogged> {
-        if self.header.len() > MAX_ROW_BYTES {
-            return Err(NotLogged::Header(self.header.len()));
-        }
-        let mut random = [0; 16 + 32 + 32];
-        getrandom::fill(&mut random).map_err(|error| NotLogged::Random(error.to_string()))?;
-        let event_id = self.event_id.unwrap_or(EventId(random[..16].try_into().expect("16 bytes")));
-        let header_salt = Salt(random[16..48].try_into().expect("32 bytes"));
-        let rows = self.rows.with_seed(random[48..].try_into().expect("32 bytes"));
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).map_err(|_| NotLogged::Clock)?;
-        let mut entry = Entry::new(
-            self.kind,
-            since.as_secs(),
-            event_id,
-            commit(&header_salt, event_id, Place::Header, &self.header),
-        );
-        entry.flags = self.outcome.flags();
-        entry.peer_ref = self.peer_ref;
-        entry.row_count = rows.count().into();
-        entry.rows_root = rows.root(event_id);
-        Ok(Record { entry, time_ms: since.as_millis() as u64, header_salt, header: self.header, rows })
     }
 }

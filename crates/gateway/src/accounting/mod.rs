@@ -3,38 +3,40 @@
 //! Out of scope: deciding (`policy`), and the wire (`session`). What cannot be accounted for does not leave: every error
 //! here means that the rows must not be sent.
 //!
-//! In reading order: [`header`] (what an access says of itself), [`journal`] (the ledger), [`chunk`] (rows on their way
-//! out); then what is done with it later: [`report`] (who read my data), [`erasing`], [`answer`] (samples that an
-//! authority demands).
+//! In reading order: [`header`] (what an access says of itself), [`chunk`] (rows on their way out); then [`report`] (who
+//! read my data). Keeping, logging, erasing and answering samples are shared with transfers: `vigie_accounting`.
 
-pub mod answer;
 pub mod chunk;
-pub mod erasing;
 pub mod header;
-pub mod journal;
 pub mod report;
 
 #[cfg(test)]
 mod tests;
 
-pub use chunk::{Builder, MAX_CHUNK_ROWS, NotLogged, Receipted};
+pub use chunk::{Builder, MAX_CHUNK_ROWS};
 pub use header::{AccessHeader, Action, Columns, Outcome, StatementFacts};
-pub use journal::{Journal, JournalError, Placed, RemoteLedger};
+pub use vigie_accounting::{Journal, JournalError, NotLogged, Placed, Receipted, RemoteLedger, answer, erasing};
 
-use std::sync::Arc;
+use std::{ops::Deref, sync::Arc};
+use vigie_accounting::Accounts;
 use vigie_vault::Vault;
 
 /// Where a gateway accounts for what it lets through, and for what it does not.
 #[derive(Debug)]
-pub struct Account {
-    vault: Arc<Vault>,
-    journal: Journal,
+pub struct Account(Accounts);
+
+impl Deref for Account {
+    type Target = Accounts;
+
+    fn deref(&self) -> &Accounts {
+        &self.0
+    }
 }
 
 impl Account {
     /// Accounts with this vault and this ledger.
     pub fn new(vault: Arc<Vault>, journal: Journal) -> Arc<Self> {
-        Arc::new(Self { vault, journal })
+        Arc::new(Self(Accounts::new(vault, journal)))
     }
 
     /// Begins to account for a statement whose rows are about to leave.
@@ -54,10 +56,5 @@ impl Account {
     pub async fn denied(self: &Arc<Self>, facts: &StatementFacts) -> Result<Receipted, NotLogged> {
         let facts = StatementFacts { outcome: Outcome::Denied, ..facts.clone() };
         self.start(&facts)?.finish().await
-    }
-
-    /// The vault, for those who look things up.
-    pub fn vault(&self) -> &Arc<Vault> {
-        &self.vault
     }
 }

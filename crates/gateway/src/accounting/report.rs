@@ -10,7 +10,8 @@ use super::header::{AccessHeader, read_row};
 use super::{Account, JournalError};
 use std::fmt::Write as _;
 use std::sync::Arc;
-use vigie_ledger::opening::{Part, Shown};
+use vigie_accounting::with_opening;
+use vigie_ledger::opening::Part;
 use vigie_ledger::{Entry, EventId, Kind, Receipt};
 use vigie_vault::{FileError, Found, NotOpened, Record};
 
@@ -68,7 +69,7 @@ impl Account {
     ///
     /// [`ReportError`]. There is no report in part.
     pub async fn access_report(self: &Arc<Self>, subject: &[u8]) -> Result<Vec<AccessLine>, ReportError> {
-        let (vault, subject) = (self.vault.clone(), subject.to_vec());
+        let (vault, subject) = (self.vault().clone(), subject.to_vec());
         let found = tokio::task::spawn_blocking(move || vault.about(&subject)).await;
         let mut lines = Vec::new();
         for Found { record, rows } in found.map_err(|_| ReportError::Ending)?? {
@@ -90,8 +91,8 @@ impl Account {
         let event_id = record.event_id();
         let header = AccessHeader::parse(&record.header).ok_or(ReportError::Record(event_id))?;
         let bytes = record.entry.to_bytes();
-        let placed = self.journal.append(&bytes).await?;
-        let receipt = match self.journal.receipt(&bytes, placed.index).await {
+        let placed = self.journal().append(&bytes).await?;
+        let receipt = match self.journal().receipt(&bytes, placed.index).await {
             Err(JournalError::NoReceipts) => None,
             other => Some(other?),
         };
@@ -117,12 +118,6 @@ impl Account {
         }
         Ok(())
     }
-}
-
-/// Puts an opening into a receipt of its entry.
-pub(super) fn with_opening(receipt: &Receipt, entry: &Entry, part: Part) -> Receipt {
-    let shown = Shown { entry: entry.to_bytes(), part };
-    Receipt { extra: Some(shown.to_bytes()), ..receipt.clone() }
 }
 
 /// Writes a report as one JSON document. Receipts are texts, each a file as `vigie verify` reads it.

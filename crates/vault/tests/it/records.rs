@@ -1,8 +1,9 @@
 //! Records as bytes: read as written, and never more.
 
-use crate::{event, opened, record};
+use crate::{event, open, opened, record};
 use proptest::prelude::*;
-use vigie_ledger::commitment::rows_root;
+use vigie_ledger::commitment::{Place, Salt, commit, rows_root};
+use vigie_ledger::{Entry, Kind};
 use vigie_vault::{NotOpened, Record, RowList, RowRefused};
 
 proptest! {
@@ -83,4 +84,36 @@ fn many_rows_hashed_on_two_threads_have_the_same_root() {
     assert_eq!(rows_root(commitments), record.entry.rows_root);
     opened(&record, 4999);
     opened(&record, 0);
+}
+
+#[test]
+fn rows_with_a_content_open_to_it_are_found_by_person_and_erased_whole() {
+    let mut list = RowList::with_content(vec![b"template\n".to_vec()]).expect("one template");
+    for (subject, content) in [("jeanne", "fr|jeanne@example.org"), ("karl", "de|karl@example.org"), ("jeanne", "")] {
+        list.push_content(0, subject.as_bytes(), content.as_bytes()).expect("it can be kept");
+    }
+    let rows = list.with_seed([7; 32]);
+    assert_eq!(rows.seed(), Some([7; 32]));
+    assert_eq!(rows.about(b"jeanne"), [0, 2]);
+    assert_eq!(rows.open(1).expect("it is there").1, b"template\nde|karl@example.org");
+    let header_salt = Salt([1; 32]);
+    let mut entry =
+        Entry::new(Kind::TransferOut, 0, event(1), commit(&header_salt, event(1), Place::Header, b"header"));
+    (entry.row_count, entry.rows_root) = (3, rows.root(event(1)));
+    let record = Record { entry, time_ms: 0, header_salt, header: b"header".to_vec(), rows };
+    assert!(record.is_sound());
+    let folder = tempfile::tempdir().expect("there is room");
+    let vault = open(folder.path());
+    vault.append(record.clone()).expect("it is taken").wait().expect("it is kept");
+    assert_eq!(vault.find(event(1)).expect("it can be read"), Some(record));
+    assert_eq!(vault.erase(b"jeanne", event(9)).expect("it can be erased").rows, [(event(1), 0), (event(1), 2)]);
+    let left = vault.find(event(1)).expect("it can be read").expect("it is there");
+    assert!(left.is_sound(), "what was erased keeps its leaf");
+    assert!(left.rows.open(0).is_err() && left.rows.open(2).is_err());
+    assert_eq!(left.rows.open(1).expect("it stays").1, b"template\nde|karl@example.org");
+    assert_eq!(left.rows.seed(), None, "the seed would give the erased salts back");
+    assert!(!left.to_bytes().windows(6).any(|window| window == b"jeanne"));
+    let mut torn = left.to_bytes();
+    torn.pop();
+    assert!(Record::parse(&torn).is_err());
 }

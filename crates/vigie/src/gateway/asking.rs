@@ -13,9 +13,10 @@ use crate::{
     inspect::{json_of, print_line},
     keep::in_full,
     ledger::token_of,
+    sample::{bytes_of, demand_of, file_of, head_of, must_be_new, seed_of, write_answer},
 };
 use serde_json::{Value, json};
-use std::{fs, path::Path, time::Duration};
+use std::{path::Path, time::Duration};
 use url::Url;
 use vigie_gateway::{
     GatewayError,
@@ -25,10 +26,7 @@ use vigie_gateway::{
     explain::{read_event_id, to_text},
     gateway::{Books, Secrets},
 };
-use vigie_ledger::{
-    Note,
-    sampling::{Demand, Seed},
-};
+use vigie_ledger::sampling::{Demand, Seed};
 use vigie_witness::source::LogSource;
 
 /// How long a running gateway may take to answer: it proves every access of a report.
@@ -205,16 +203,6 @@ fn in_words(access: &Value) -> String {
     )
 }
 
-fn must_be_new(folder: &Path) -> Result<(), Fault> {
-    if folder.exists() {
-        return Err(Fault::Gateway {
-            why: format!("`{}` is there already", folder.display()),
-            help: Some("name a folder that does not exist with `--out DIR`".to_owned()),
-        });
-    }
-    Ok(())
-}
-
 fn write_report(out: &Path, document: &Value, accesses: &[Value]) -> Result<(), Fault> {
     private::folder(out)?;
     private::file(&out.join("report.json"), document.to_string().as_bytes())?;
@@ -259,30 +247,6 @@ pub async fn erase(options: &EraseOptions, common: &Common) -> Result<u8, Fault>
     Ok(0)
 }
 
-fn bytes_of(digits: &str, what: &str) -> Result<Vec<u8>, Fault> {
-    let wrong = || Fault::Gateway { why: format!("{what} is not hexadecimal"), help: None };
-    let digits = digits.trim();
-    if !digits.len().is_multiple_of(2) || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-        return Err(wrong());
-    }
-    let pair = |at: usize| u8::from_str_radix(&digits[at..at + 2], 16).map_err(|_| wrong());
-    (0..digits.len()).step_by(2).map(pair).collect()
-}
-
-fn file_of(path: &Path) -> Result<Vec<u8>, Fault> {
-    fs::read(path).map_err(|error| failed(format!("`{}` cannot be read: {}", path.display(), in_full(&error))))
-}
-
-/// Reads a demand, signed or not; whose signature counts is for who commands this to know.
-fn demand_of(path: &Path) -> Result<Demand, Fault> {
-    let bytes = file_of(path)?;
-    let text = match Note::parse(&bytes) {
-        Ok(note) => note.text().to_owned(),
-        Err(_) => String::from_utf8_lossy(&bytes).into_owned(),
-    };
-    Demand::parse(&text).map_err(|error| failed(format!("`{}` is no demand: {}", path.display(), in_full(&error))))
-}
-
 /// `vigie gateway answer`.
 pub fn answer(options: &AnswerOptions, common: &Common) -> Result<u8, Fault> {
     let config = config_of(&options.gateway)?;
@@ -290,11 +254,7 @@ pub fn answer(options: &AnswerOptions, common: &Common) -> Result<u8, Fault> {
     let demand = demand_of(&options.demand)?;
     let nonce = bytes_of(&options.nonce, "the authority's number")?;
     let beacon = bytes_of(&options.beacon, "the beacon's signature")?;
-    vigie_ledger::beacon::verify(demand.round, &beacon)
-        .map_err(|error| failed(format!("the beacon's signature is wrong: {}", in_full(&error))))?;
-    let seed = demand
-        .seed(&nonce, &beacon)
-        .ok_or_else(|| failed("the authority's number is not the one that its demand committed to".to_owned()))?;
+    let seed = seed_of(&demand, &nonce, &beacon)?;
     let checkpoint = checkpoint_of(options, &config, &demand)?;
     let (answer, missing) = match source_of(&config)? {
         Source::Running(running) => {
@@ -320,40 +280,7 @@ pub fn answer(options: &AnswerOptions, common: &Common) -> Result<u8, Fault> {
             (answered.answer.to_bytes(), missing)
         }
     };
-    write_answer(options, common, &demand, &answer, &missing)
-}
-
-fn write_answer(
-    options: &AnswerOptions,
-    common: &Common,
-    demand: &Demand,
-    answer: &[u8],
-    missing: &[(u64, String)],
-) -> Result<u8, Fault> {
-    private::folder(&options.out)?;
-    private::file(&options.out.join("answer"), answer)?;
-    let mut lines = String::new();
-    for (index, why) in missing {
-        lines.push_str(&index.to_string());
-        lines.push(' ');
-        lines.push_str(why);
-        lines.push('\n');
-    }
-    private::file(&options.out.join("missing.txt"), lines.as_bytes())?;
-    if common.json {
-        let missing: Vec<_> = missing.iter().map(|(index, why)| json!({ "index": index, "why": why })).collect();
-        let document = json!({ "schema": "vigie-answer/1", "asked": demand.count, "missing": missing });
-        print_line(&json_of(&document)?);
-    } else {
-        print_line(&format!(
-            "{} of {} indexes are shown in {}",
-            demand.count.saturating_sub(missing.len() as u64),
-            demand.count,
-            options.out.join("answer").display()
-        ));
-        missing.iter().for_each(|(index, why)| print_line(&format!("  missing {index}: {why}")));
-    }
-    Ok(u8::from(!missing.is_empty()))
+    write_answer(&options.out, common, &demand, &answer, &missing, None)
 }
 
 fn base64(seed: &Seed) -> String {
@@ -380,7 +307,7 @@ fn log_source(config: &Config) -> Result<LogSource, Fault> {
 
 /// Returns the signed head of a demand.
 fn checkpoint_of(options: &AnswerOptions, config: &Config, demand: &Demand) -> Result<Vec<u8>, Fault> {
-    use vigie_ledger::{Checkpoint, reader::Source as _, tile::Resource};
+    use vigie_ledger::{reader::Source as _, tile::Resource};
     let bytes = match &options.checkpoint {
         Some(path) => file_of(path)?,
         None => log_source(config)?
@@ -388,17 +315,5 @@ fn checkpoint_of(options: &AnswerOptions, config: &Config, demand: &Demand) -> R
             .map_err(|error| failed(in_full(&error)))?
             .ok_or_else(|| failed("the ledger has published no head yet".to_owned()))?,
     };
-    let note = Note::parse(&bytes).map_err(|error| failed(in_full(&error)))?;
-    let head = Checkpoint::parse(note.text()).map_err(|error| failed(in_full(&error)))?;
-    if head == demand.head {
-        return Ok(bytes);
-    }
-    Err(Fault::Gateway {
-        why: format!(
-            "the demand is over a head of {} entries, the checkpoint given is of {}",
-            demand.head.size(),
-            head.size()
-        ),
-        help: Some("name the very checkpoint that the authority took with `--checkpoint FILE`".to_owned()),
-    })
+    head_of(bytes, demand)
 }

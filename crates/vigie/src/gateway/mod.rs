@@ -4,7 +4,7 @@
 
 pub mod arguments;
 mod asking;
-mod private;
+pub mod private;
 mod serving;
 mod setting_up;
 mod tickets;

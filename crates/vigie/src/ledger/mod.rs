@@ -9,7 +9,8 @@ mod receipt;
 mod serving;
 mod writing;
 
-pub use open::{policy_of, random, token_of};
+pub use arguments::TrustArguments;
+pub use open::{in_words, open, policy_of, random, token_of};
 pub use receipt::{PrintedReceipt, capture_in_words, is_receipt, verify_receipt};
 pub use serving::witness;
 pub use writing::{Capture, LedgerTarget, beside_of};

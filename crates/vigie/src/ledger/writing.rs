@@ -77,6 +77,15 @@ impl LedgerTarget {
         Ok(Self::Local(Box::new(log)))
     }
 
+    /// Appends an entry; returns its index once it is durable.
+    ///
+    /// # Errors
+    ///
+    /// If the ledger does not take it.
+    pub fn append_entry(&self, entry: &[u8]) -> Result<u64, Fault> {
+        self.append(entry).map(|appended| appended.index)
+    }
+
     /// Appends an entry; returns where it is once it is durable.
     fn append(&self, entry: &[u8]) -> Result<Appended, Fault> {
         match self {

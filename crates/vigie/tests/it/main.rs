@@ -10,6 +10,7 @@ mod gateway;
 mod hostile;
 mod ledger;
 mod repeats;
+mod transfers;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use serde_json::Value;
@@ -45,6 +46,7 @@ fn main() {
     trials.extend(hostile::trials(&world));
     trials.extend(ledger::trials(&world));
     trials.extend(gateway::trials(&world));
+    trials.extend(transfers::trials(&world));
     let conclusion = libtest_mimic::run(&arguments, trials);
     drop(world);
     conclusion.exit();

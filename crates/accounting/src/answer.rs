@@ -6,10 +6,9 @@
 //! The surprise: what cannot be shown is left out and listed, never replaced. The checker counts it as a failure.
 
 use super::erasing::read_rows;
-use super::report::with_opening;
-use super::{Account, JournalError};
+use super::{Accounts, JournalError, with_opening};
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use vigie_ledger::answer::Answer;
 use vigie_ledger::entry::EntryError;
 use vigie_ledger::opening::{Part, erased_leaf};
@@ -101,7 +100,7 @@ impl<S: Source> Source for &Kept<S> {
     }
 }
 
-impl Account {
+impl Accounts {
     /// Answers a demand over this ledger, from its public files (`source`) and the vault.
     ///
     /// `checkpoint` is the signed note of the very head that the demand names; it is put into every receipt. Reads files:
@@ -111,7 +110,7 @@ impl Account {
     ///
     /// [`AnswerFailed`]. What cannot be shown is no error: it is listed.
     pub async fn answer_demand<S: Source>(
-        self: &Arc<Self>,
+        &self,
         demand: &Demand,
         seed: &Seed,
         checkpoint: &[u8],
@@ -122,7 +121,7 @@ impl Account {
     {
         let kept = Kept { source, files: Mutex::default() };
         let mut answering = Answering {
-            account: self,
+            accounts: self,
             demand,
             checkpoint,
             tiles: Tiles::new(&kept, demand.head.size(), TILES_KEPT),
@@ -142,7 +141,7 @@ impl Account {
 }
 
 struct Answering<'demand, S> {
-    account: &'demand Arc<Account>,
+    accounts: &'demand Accounts,
     demand: &'demand Demand,
     checkpoint: &'demand [u8],
     tiles: Tiles<&'demand Kept<S>>,
@@ -162,7 +161,7 @@ where
             },
         };
         let event_id = entry.event_id;
-        let Some(record) = self.account.vault.find(event_id)? else { return Ok(Err(Missing::NoRecord(event_id))) };
+        let Some(record) = self.accounts.vault.find(event_id)? else { return Ok(Err(Missing::NoRecord(event_id))) };
         let part = match self.demand.unit {
             Unit::Entry => record.header_part(),
             Unit::Row => match record.row_part(index - entry.row_base) {
@@ -187,10 +186,10 @@ where
         erasure: EventId,
     ) -> Result<Result<Part, Missing>, AnswerFailed<S::Error>> {
         let later = Missing::ErasedLater(erasure);
-        let Some(record) = self.account.vault.find(erasure)? else { return Ok(Err(later)) };
+        let Some(record) = self.accounts.vault.find(erasure)? else { return Ok(Err(later)) };
         let Some(rows) = read_rows(&record.header) else { return Ok(Err(later)) };
         let Ok(position) = rows.binary_search(&number) else { return Ok(Err(later)) };
-        let erasure_index = self.account.journal.append(&record.entry.to_bytes()).await?.index;
+        let erasure_index = self.accounts.journal.append(&record.entry.to_bytes()).await?.index;
         if erasure_index >= self.demand.head.size() {
             return Ok(Err(later));
         }

@@ -1,6 +1,6 @@
-//! The ledger that accesses are logged in: in this process, behind HTTP, or behind a queue.
+//! The ledger that events are logged in: in this process, behind HTTP, or behind a queue.
 //!
-//! Out of scope: what entries say (`chunk`). Whatever fails here is an error, and then no row leaves.
+//! Out of scope: what entries say. Whatever fails here is an error, and then no row leaves.
 //!
 //! The surprise: handing an entry in again is always right, and gives the place that it has; that is also how the place
 //! of an old event is looked up.
@@ -62,12 +62,12 @@ pub enum JournalError {
     /// A queue carries entries, not receipts.
     #[error("receipts cannot be had through a queue; ask the ledger itself")]
     NoReceipts,
-    /// The gateway is ending.
-    #[error("the gateway is ending")]
+    /// The program is ending.
+    #[error("the program is ending")]
     Ending,
 }
 
-/// A ledger that accesses are logged in.
+/// A ledger that events are logged in.
 #[derive(Debug, Clone)]
 pub enum Journal {
     /// In this process.

@@ -3,15 +3,13 @@
 //! The vault forgets whom the rows are about, and their salts; then an entry of kind 5 names the rows by their numbers in
 //! the ledger, so that a sample that hits one is answered with "erased", and not with nothing.
 //!
-//! The surprise: the vault erases first. If the gateway stops before the entry is logged, the vault still knows what it
-//! erased, and [`Account::log_erasures`] logs it.
+//! The surprise: the vault erases first. If the program stops before the entry is logged, the vault still knows what it
+//! erased, and [`Accounts::log_erasures`] logs it.
 
-use super::chunk::{Draft, NotLogged};
-use super::header::Outcome;
-use super::{Account, JournalError};
+use super::{Accounts, Draft, JournalError, NotLogged};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::Arc;
+use vigie_ledger::entry::Flags;
 use vigie_ledger::opening::erased_leaf;
 use vigie_ledger::tree::root_of;
 use vigie_ledger::{EventId, Hash, Kind};
@@ -53,15 +51,15 @@ pub enum NotErased {
     Random(String),
 }
 
-impl Account {
+impl Accounts {
     /// Erases all rows about a person that left before, and logs it. `None` if there were none.
     ///
     /// Whoever erases first stops the reading: rows on their way are not erased.
     ///
     /// # Errors
     ///
-    /// [`NotErased`]; [`Account::log_erasures`] goes on with what was begun.
-    pub async fn erase(self: &Arc<Self>, subject: &[u8]) -> Result<Option<ErasureLogged>, NotErased> {
+    /// [`NotErased`]; [`Accounts::log_erasures`] goes on with what was begun.
+    pub async fn erase(&self, subject: &[u8]) -> Result<Option<ErasureLogged>, NotErased> {
         let mut id = [0; 16];
         getrandom::fill(&mut id).map_err(|error| NotErased::Random(error.to_string()))?;
         let (vault, subject) = (self.vault.clone(), subject.to_vec());
@@ -75,7 +73,7 @@ impl Account {
     /// # Errors
     ///
     /// [`NotErased`].
-    pub async fn log_erasures(self: &Arc<Self>) -> Result<Vec<ErasureLogged>, NotErased> {
+    pub async fn log_erasures(&self) -> Result<Vec<ErasureLogged>, NotErased> {
         let mut logged = Vec::new();
         for erased in self.vault.erasures()? {
             logged.push(self.log_erasure(erased).await?);
@@ -83,7 +81,7 @@ impl Account {
         Ok(logged)
     }
 
-    async fn log_erasure(self: &Arc<Self>, erased: Erased) -> Result<ErasureLogged, NotErased> {
+    async fn log_erasure(&self, erased: Erased) -> Result<ErasureLogged, NotErased> {
         let event_id = erased.event_id;
         let there = self.vault.find(event_id)?;
         let (index, rows) = if let Some(record) = there {
@@ -95,26 +93,16 @@ impl Account {
             let header = write_rows(&rows);
             let draft = Draft {
                 kind: Kind::Erasure,
-                outcome: Outcome::Permitted,
+                flags: Flags::NONE,
                 peer_ref: list_root(&rows),
                 header,
                 rows: RowList::new(Vec::new()).map_err(NotLogged::from)?,
                 event_id: Some(event_id),
             };
-            (self.log_kept_first(draft).await?, rows)
+            (self.log_kept_first(draft.into_record()?).await.map(|logged| logged.index)?, rows)
         };
         self.vault.forget(event_id)?;
         Ok(ErasureLogged { event_id, index, rows })
-    }
-
-    /// Keeps the record, then logs the entry: an entry once logged is not made again with other salts.
-    async fn log_kept_first(&self, draft: Draft) -> Result<u64, NotLogged> {
-        let record = draft.into_record()?;
-        let entry = record.entry.to_bytes();
-        let vault = self.vault.clone();
-        let ticket = tokio::task::spawn_blocking(move || vault.append(record)).await;
-        ticket.map_err(|_| NotLogged::Ending)??.durable().await?;
-        Ok(self.journal.append(&entry).await?.index)
     }
 
     /// Numbers rows as the ledger does.
@@ -148,7 +136,7 @@ fn write_rows(rows: &[u64]) -> Vec<u8> {
 }
 
 /// Reads the rows that an erasure's header lists.
-pub(super) fn read_rows(header: &[u8]) -> Option<Vec<u64>> {
+pub(crate) fn read_rows(header: &[u8]) -> Option<Vec<u64>> {
     let mut lines = std::str::from_utf8(header).ok()?.lines();
     (lines.next() == Some(FIRST_LINE)).then_some(())?;
     lines.map(|line| line.strip_prefix("row ")?.parse().ok()).collect()
