@@ -10,7 +10,7 @@ use std::{
 };
 
 /// Each room, and the rooms it may build on. Tests of any room may use `testkit` besides.
-const ROOMS: [(&str, &[&str]); 19] = [
+const ROOMS: [(&str, &[&str]); 21] = [
     ("domain", &[]),
     ("evidence", &[]),
     ("browser", &["domain"]),
@@ -27,7 +27,9 @@ const ROOMS: [(&str, &[&str]); 19] = [
     ("database", &["choices", "policy"]),
     ("vault", &["ledger"]),
     ("series", &[]),
-    ("gateway", &["choices", "database", "ledger", "policy", "sequencer", "series", "statement", "vault"]),
+    ("token", &[]),
+    ("consent", &["choices", "database", "ledger", "policy", "sequencer", "token", "vault"]),
+    ("gateway", &["choices", "database", "ledger", "policy", "sequencer", "series", "statement", "token", "vault"]),
     ("testkit", &["domain"]),
     (
         "vigie",
@@ -36,6 +38,7 @@ const ROOMS: [(&str, &[&str]); 19] = [
             "browser",
             "campaign",
             "choices",
+            "consent",
             "database",
             "domain",
             "evidence",

@@ -8,7 +8,7 @@
 
 use super::Account;
 use super::header::{Outcome, StatementFacts};
-use super::journal::{Journal, JournalError, Placed};
+use super::{Journal, JournalError, Placed};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 use vigie_ledger::commitment::{MAX_ROW_BYTES, Place, Salt, commit};

@@ -3,7 +3,7 @@
 //! Out of scope: deciding (`policy`), and the wire (`session`). What cannot be accounted for does not leave: every error
 //! here means that the rows must not be sent.
 //!
-//! In reading order: [`header`] (what an access says of itself), [`journal`] (the ledger), [`chunk`] (rows on their way
+//! In reading order: [`header`] (what an access says of itself), `sequencer::journal` (the ledger), [`chunk`] (rows on their way
 //! out); then what is done with it later: [`report`] (who read my data), [`erasing`], [`answer`] (samples that an
 //! authority demands).
 
@@ -11,7 +11,6 @@ pub mod answer;
 pub mod chunk;
 pub mod erasing;
 pub mod header;
-pub mod journal;
 pub mod report;
 
 #[cfg(test)]
@@ -19,7 +18,7 @@ mod tests;
 
 pub use chunk::{Builder, MAX_CHUNK_ROWS, NotLogged, Receipted};
 pub use header::{AccessHeader, Action, Columns, Outcome, StatementFacts};
-pub use journal::{Journal, JournalError, Placed, RemoteLedger};
+pub use vigie_sequencer::journal::{Journal, JournalError, Placed, RemoteLedger};
 
 use std::sync::Arc;
 use vigie_vault::Vault;
