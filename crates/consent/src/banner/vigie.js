@@ -16,7 +16,7 @@
   const lang = wanted.find((l) => T[l]) || "en";
   const t = Object.fromEntries(S.keys.map((key, n) => [key, T[lang][n]]));
   const fill = (text) => text.replace("{c}", S.controller).replace("{w}", t.reopen).replace("{m}", S.months);
-  const named = (p) => p.names[lang] || p.names.en || t[p.id] || p.id;
+  const nameOf = (p) => p.names[lang] || p.names.en || t[p.id] || p.id;
 
   // What was said: a cookie of the site itself, kept as long for a no as for a yes.
   const said = () => {
@@ -68,10 +68,11 @@
   new MutationObserver((changes) => changes.forEach((c) => c.addedNodes.forEach(all)))
     .observe(root, { childList: true, subtree: true });
 
-  // What a purpose left behind, by the names that the operator lists (`_ga*`).
-  const forget = (p) => {
-    const tests = (p.cookies || []).map((n) => new RegExp("^" + n.replace(/[.+?^${}()|[\]\\]/g, "\\$&").replace(/\*/g, ".*") + "$"));
-    const mine = (name) => tests.some((test) => test.test(name));
+  // What purposes left behind that are not given, by the names that the operator lists (`_ga*`).
+  const named = (name, free) => S.purposes.some((p) => given.has(p.id) === free && (p.cookies || []).some((n) =>
+    new RegExp("^" + n.replace(/[.+?^${}()|[\]\\]/g, "\\$&").replace(/\*/g, ".*") + "$").test(name)));
+  const forget = () => {
+    const mine = (name) => named(name, false) && !named(name, true);
     const hosts = location.hostname.split(".").map((_, n, parts) => parts.slice(n).join("."));
     const paths = location.pathname.split("/").map((_, n, parts) => parts.slice(0, n + 1).join("/") || "/");
     for (const name of doc.cookie.split("; ").map((c) => c.split("=")[0]).filter(mine))
@@ -100,18 +101,31 @@
     const put = (n, width) => { bits += Math.floor(n).toString(2).padStart(width, "0"); };
     const letters = (two) => [...two.toUpperCase()].forEach((c) => put(c.charCodeAt(0) - 65, 6));
     const day = Math.floor(Date.now() / 864e5) * 864e3;
-    const yes = purposes24(), vendors = yes.some(Boolean) ? F.vendors : [], most = Math.max(0, ...vendors);
+    const yes = purposes24();
     [[2, 6], [day, 36], [day, 36], [F.cmp_id, 12], [F.cmp_version, 12], [1, 6]].forEach((b) => put(...b));
     letters(lang);
     [[F.vendor_list, 12], [F.policy, 6], [1, 1], [0, 1], [0, 12]].forEach((b) => put(...b));
     yes.forEach((y) => put(y ? 1 : 0, 1));
     put(0, 24); put(0, 1); letters(F.country);
-    put(most, 16); put(0, 1);
-    for (let n = 1; n <= most; n++) put(vendors.includes(n) ? 1 : 0, 1);
-    put(0, 16); put(0, 1); put(0, 12);
-    bits = bits.padEnd(Math.ceil(bits.length / 8) * 8, "0");
-    const bytes = bits.match(/.{8}/g).map((b) => String.fromCharCode(parseInt(b, 2))).join("");
-    return btoa(bytes).replace(/\+/g, "-").replace(/\//g, "_").replace(/=+$/, "");
+    const list = (vendors) => {
+      const most = Math.max(0, ...vendors);
+      put(most, 16); put(0, 1);
+      for (let n = 1; n <= most; n++) put(vendors.includes(n) ? 1 : 0, 1);
+    };
+    const packed = () => {
+      bits = bits.padEnd(Math.ceil(bits.length / 8) * 8, "0");
+      const bytes = bits.match(/.{8}/g).map((b) => String.fromCharCode(parseInt(b, 2))).join("");
+      bits = "";
+      return btoa(bytes).replace(/\+/g, "-").replace(/\//g, "_").replace(/=+$/, "");
+    };
+    list(yes.some(Boolean) ? F.vendors : []);
+    list([]);
+    put(0, 12);
+    // The second segment: to whom visitors are told that data may go.
+    const core = packed();
+    put(1, 3);
+    list(F.vendors);
+    return core + "." + packed();
   };
   const tcData = (listenerId) => {
     const yes = purposes24();
@@ -151,16 +165,13 @@
 
   // Brings a choice into force on this page.
   const apply = (now) => {
-    const gone = ids.filter((id) => given.has(id) && !now.has(id));
     given.clear();
     now.forEach((id) => given.add(id));
     all(doc);
-    S.purposes.filter((p) => !given.has(p.id)).forEach(forget);
+    forget();
     mode("update");
     listeners.forEach((done, id) => done(tcData(id), true));
     doc.dispatchEvent(new CustomEvent("vigie:choice", { detail: { given: [...given] } }));
-    // A script that runs cannot be taken back; without it the page is loaded anew.
-    if (gone.some((id) => ran.has(id))) location.reload();
   };
 
   // Records it with the operator for a visitor who is known there. A yes counts once it is recorded.
@@ -178,16 +189,18 @@
     }).catch(() => null);
     return !!answer && answer.ok;
   };
-  const words = () => [t.title, fill(t.body), ...S.purposes.map(named), fill(t.more), t.closing].join("\n");
+  const words = () => [t.title, fill(t.body), ...S.purposes.map(nameOf), fill(t.more), t.closing].join("\n");
   const choose = async (list, method = "banner") => {
     const now = new Set(list), before = said();
+    const left = new Set(ids.filter((id) => given.has(id) && now.has(id)));
+    const runs = [...given].some((id) => !now.has(id) && ran.has(id));
     asked = true;
     close();
-    // What is refused stops at once, on this page too.
-    apply(new Set(ids.filter((id) => given.has(id) && now.has(id))));
-    if (!(await record(now, before, method)) && now.size) return;
-    keep(now);
-    apply(now);
+    // What is refused stops at once, on this page too; what is given waits for its record.
+    if (left.size < given.size) { keep(left); apply(left); }
+    if ((await record(now, before, method)) || !now.size) { keep(now); apply(now); }
+    // A script that runs cannot be taken back: the page is loaded anew, without it.
+    if (runs) location.reload();
   };
 
   // ---- What is seen.
@@ -216,7 +229,7 @@
   };
   const switches = () => S.purposes.map((p, n) => {
     const input = make("input", { type: "checkbox", id: "p" + n, checked: given.has(p.id), value: p.id, role: "switch" });
-    return make("li", {}, make("label", { htmlFor: "p" + n }, named(p)), input);
+    return make("li", {}, make("label", { htmlFor: "p" + n }, nameOf(p)), input);
   });
   // `layer` 1 asks; 2 has a switch for each purpose. `again` is a visitor who comes back to it: closing changes nothing.
   const show = (layer, again) => {
@@ -224,7 +237,7 @@
     const refuse = () => choose([]);
     const leave = () => again ? close() : refuse();
     const list = layer === 1
-      ? make("ul", {}, ...S.purposes.map((p) => make("li", {}, named(p))))
+      ? make("ul", {}, ...S.purposes.map((p) => make("li", {}, nameOf(p))))
       : make("ul", { className: "choose" }, make("li", { className: "fixed" }, t.necessary), ...switches());
     const checked = () => [...panel.querySelectorAll("input:checked")].map((input) => input.value);
     const x = make("button", { type: "button", className: "x", onclick: leave, "aria-label": again ? t.close : t.close + " (" + t.refuse + ")" }, "×");
