@@ -307,9 +307,10 @@ impl Service {
         }
         let mut client = self.lend().await?;
         let Some((key, request)) = change.key else {
-            let answer = self.steps(&mut client, &change).await?;
+            // A transaction that was given up is rolled back before whatever comes next on the connection.
+            let answer = self.steps(&mut client, &change).await;
             client.give_back();
-            return Ok(answer);
+            return answer;
         };
         // Held by the session: if this task fails, the connection is not given back, and the lock ends with it.
         let lock = i64::from_be_bytes(key[..8].try_into().expect("8 bytes"));
