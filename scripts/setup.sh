@@ -44,7 +44,7 @@ has_fonts() {
 has_venv() { has python3 && python3 -c 'import venv, ensurepip' 2>/dev/null; }
 
 # Which judges there are is a file, so that newer ones replace older ones.
-the_judges="warcio==1.8.1 wacz==0.6.0 jsonschema==4.26.0 pyarrow==26.0.1 duckdb==2.0.0 moto[server]==5.2.5"
+the_judges="warcio==1.8.1 wacz==0.6.0 jsonschema==4.26.0 pyarrow==26.0.1 duckdb==2.0.0 moto[server]==5.2.5 schemathesis==4.32.5"
 
 # Into an environment of its own: nothing of the system's Python is touched.
 make_judges() {

@@ -3,16 +3,15 @@
 //!
 //! Out of scope: what headers and rows say, which is the gateway's (accesses) and the transfers' (hand-overs).
 //!
-//! In reading order: [`journal`] (the ledger, wherever it is), [`draft`] (what a record is made of, and keeping it);
+//! In reading order: [`draft`] (what a record is made of, and keeping it);
 //! then [`erasing`] and [`answer`] (samples that an authority demands).
 
 pub mod answer;
 pub mod draft;
 pub mod erasing;
-pub mod journal;
 
 pub use draft::{Draft, NotLogged, Receipted, with_opening};
-pub use journal::{Journal, JournalError, Placed, RemoteLedger};
+pub use vigie_sequencer::journal::{Journal, JournalError, Placed, RemoteLedger};
 
 use std::sync::Arc;
 use vigie_vault::Vault;

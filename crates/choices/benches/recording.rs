@@ -1,7 +1,8 @@
 //! What keeping choices costs, as ratios within one run: `cargo bench -p vigie-choices`.
 //!
 //! Each round times everything once, one after the other; of the rounds, medians are compared. A durable server, one
-//! session, a person with one row in a table that follows at once and five in one that follows later.
+//! session (with pgbench also eight), a person with one row in a table that follows at once and five in one that follows
+//! later.
 
 use std::time::{Duration, Instant, SystemTime};
 use tokio_postgres::{Client, NoTls};
@@ -86,6 +87,7 @@ async fn main() {
             times[index].push(started.elapsed());
         }
     }
+    against_pgbench(&server, &database);
     let [bare, record, behind, plain, governed] = times.map(median);
     let each = |time: f64, n: f64| time / n * 1e6;
     let n = STATEMENTS as f64;
@@ -99,6 +101,50 @@ async fn main() {
     let n = f64::from(BULK_ROWS);
     println!("bulk insert, a row                 {:8.2} us   1.00", each(plain, n));
     println!("  into a governed table            {:8.2} us   {:.2}", each(governed, n), governed / plain);
+}
+
+/// Recording against PostgreSQL's own insert rate: both by pgbench, which takes turns, with prepared statements.
+fn against_pgbench(server: &PostgresServer, database: &str) {
+    let insert = "\\set subject random(1, 10000)\n\
+        INSERT INTO inserted (subject, purpose, state, decided_at, method) VALUES (:subject, 0, 'refused', now(), 'bench');\n";
+    let record = "\\set subject random(1, 10000)\n\
+        SELECT vigie.record(:subject, 'research', '', 'refused', clock_timestamp(), 'bench', '', NULL, '');\n";
+    server.run_sql(
+        database,
+        "CREATE TABLE inserted (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, subject bigint, purpose smallint,
+             state text, decided_at timestamptz, method text)",
+    );
+    let folder = tempfile::tempdir().expect("there is room");
+    for clients in ["1", "8"] {
+        let mut rates: [Vec<f64>; 2] = Default::default();
+        for _ in 0..3 {
+            for (at, script) in [insert, record].into_iter().enumerate() {
+                let path = folder.path().join("script");
+                std::fs::write(&path, script).expect("it is written");
+                rates[at].push(pgbench(server, database, &path, clients));
+            }
+        }
+        let [inserts, records] = rates.map(|mut rates| {
+            rates.sort_by(f64::total_cmp);
+            rates[1]
+        });
+        println!(
+            "pgbench, {clients} sessions: {inserts:6.0} inserts/s, {records:6.0} choices/s in force and with history: {:.2}",
+            records / inserts
+        );
+    }
+}
+
+fn pgbench(server: &PostgresServer, database: &str, script: &std::path::Path, clients: &str) -> f64 {
+    let output = std::process::Command::new(server.program("pgbench"))
+        .args(["--no-vacuum", "--protocol=prepared", "--time=4", "--jobs=1", "--client", clients, "--file"])
+        .arg(script)
+        .arg(server.address(database))
+        .output()
+        .expect("pgbench is there");
+    let said = String::from_utf8_lossy(&output.stdout);
+    let tps = said.lines().find_map(|line| line.strip_prefix("tps = ")?.split(' ').next()?.parse().ok());
+    tps.unwrap_or_else(|| panic!("{said}{}", String::from_utf8_lossy(&output.stderr)))
 }
 
 async fn bare(client: &Client, round: u64) {

@@ -160,6 +160,7 @@ fn in_words(constraint: &str) -> String {
         "reviewer_is_another" => "a use of break-glass is reviewed by somebody other than its requester",
         "expiry_is_ahead" => "a ticket ends in the future",
         "expiry_is_near" => "a ticket lasts at most 30 days, and one of break-glass at most 24 hours",
+        "wording_words_check" => "the words shown have 1 to 20,000 characters",
         other => return format!("what was given breaks the rule `{other}`"),
     };
     rule.to_owned()

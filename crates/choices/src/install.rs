@@ -9,7 +9,7 @@ use tokio_postgres::{Client, Transaction};
 use vigie_policy::map::{DataMap, Fanout, Governed, SubjectType, Table};
 
 /// What the tables are made by; the number of a migration is its place, from 1.
-const MIGRATIONS: [&str; 1] = [include_str!("sql/0001_tables.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("sql/0001_tables.sql"), include_str!("sql/0002_record.sql")];
 
 /// What an installation changed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -366,7 +366,12 @@ DO $$ BEGIN
 END $$;
 GRANT SELECT ON vigie.purpose TO {choices}, {control};
 GRANT EXECUTE ON FUNCTION
-    vigie.record({subject}, text, text, text, timestamptz, text, text, bytea, text) TO {choices};
+    vigie.record({subject}, text, text, text, timestamptz, text, text, bytea, text),
+    vigie.record_event({subject}, text, text, text, timestamptz, text, text, bytea, text, bytea),
+    vigie.choices_of({subject}), vigie.history_of({subject}, bigint, integer),
+    vigie.keep_wording(text), vigie.wording_of(bytea),
+    vigie.note_unlogged(bytea), vigie.note_logged(bytea), vigie.unlogged_events(integer),
+    vigie.answer_before(bytea, bytea), vigie.keep_answer(bytea, bytea, text) TO {choices};
 GRANT SELECT ON vigie.ticket, vigie.overdue_review TO {control};
 GRANT EXECUTE ON FUNCTION
     vigie.stop_set(), vigie.stop_set_since(bigint, integer),

@@ -11,6 +11,8 @@
 
 mod error;
 mod install;
+pub mod jsonld;
+mod record;
 mod statements;
 mod stops;
 mod subject;
@@ -19,6 +21,7 @@ mod work;
 
 pub use error::ChoicesError;
 pub use install::Report;
+pub use record::{Choice, Recorded};
 pub use stops::{CHANNEL, StopChange, StopSet};
 pub use subject::Subject;
 pub use tickets::{FiledTicket, Listed, OverdueReview, Ticket, TicketRequest};
@@ -47,6 +50,16 @@ pub enum State {
 impl State {
     /// All states.
     pub const ALL: [Self; 5] = [Self::Requested, Self::Given, Self::Refused, Self::Withdrawn, Self::Lapsed];
+
+    /// Returns whether it takes something away, so that it must be in force even where the ledger cannot be reached.
+    pub const fn takes_away(self) -> bool {
+        matches!(self, Self::Refused | Self::Withdrawn | Self::Lapsed)
+    }
+
+    /// Reads the word of the database.
+    pub fn named(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == word)
+    }
 
     /// Returns the word of the database.
     pub const fn as_str(self) -> &'static str {
@@ -167,26 +180,7 @@ impl Choices {
         state: State,
         evidence: &Evidence,
     ) -> Result<bool, ChoicesError> {
-        let sql = format!("SELECT vigie.record({}, $2, $3, $4, $5, $6, $7, $8, $9)", self.parameter(1));
-        let wording = evidence.wording_hash.as_ref().map(<[u8; 32]>::as_slice);
-        let row = client
-            .query_one(
-                &sql,
-                &[
-                    &subject.as_str(),
-                    &purpose,
-                    &evidence.recipient,
-                    &state.as_str(),
-                    &evidence.decided_at,
-                    &evidence.method,
-                    &evidence.notice,
-                    &wording,
-                    &evidence.language,
-                ],
-            )
-            .await
-            .doing("recording a choice")?;
-        Ok(row.get(0))
+        self.record_as(client, subject, purpose, state, evidence, None).await
     }
 
     /// Records that a person takes a consent back.

@@ -10,7 +10,7 @@ use std::{
 };
 
 /// Each room, and the rooms it may build on. Tests of any room may use `testkit` besides.
-const ROOMS: [(&str, &[&str]); 21] = [
+const ROOMS: [(&str, &[&str]); 23] = [
     ("domain", &[]),
     ("evidence", &[]),
     ("browser", &["domain"]),
@@ -27,10 +27,23 @@ const ROOMS: [(&str, &[&str]); 21] = [
     ("database", &["choices", "policy"]),
     ("vault", &["ledger"]),
     ("series", &[]),
+    ("token", &[]),
+    ("consent", &["choices", "database", "ledger", "policy", "sequencer", "token", "vault"]),
     ("accounting", &["ledger", "sequencer", "vault"]),
     (
         "gateway",
-        &["accounting", "choices", "database", "ledger", "policy", "sequencer", "series", "statement", "vault"],
+        &[
+            "accounting",
+            "choices",
+            "database",
+            "ledger",
+            "policy",
+            "sequencer",
+            "series",
+            "statement",
+            "token",
+            "vault",
+        ],
     ),
     ("transfers", &["accounting", "choices", "ledger", "policy", "vault"]),
     ("testkit", &["domain"]),
@@ -42,6 +55,7 @@ const ROOMS: [(&str, &[&str]); 21] = [
             "browser",
             "campaign",
             "choices",
+            "consent",
             "database",
             "domain",
             "evidence",

@@ -44,6 +44,8 @@ pub enum Kind {
     Heartbeat,
     /// A key of the ledger came or went.
     KeyEvent,
+    /// A person chose: gave, refused or withdrew. One row, the person's.
+    Choice,
 }
 
 /// What else is public about an event.
@@ -87,7 +89,7 @@ pub enum EntryError {
     #[error("entry begins with `{0}`, expected `VIGIELG1`")]
     Magic(String),
     /// A kind that is not known.
-    #[error("entry is of kind {0}; known are 1 to 9")]
+    #[error("entry is of kind {0}; known are 1 to 10")]
     Kind(u8),
     /// A flag that is not known, or the reserved bytes are used.
     #[error("entry has flags or reserved bytes that are not known")]
@@ -118,6 +120,7 @@ impl Kind {
             Self::Answer => 7,
             Self::Heartbeat => 8,
             Self::KeyEvent => 9,
+            Self::Choice => 10,
         }
     }
 
@@ -133,11 +136,12 @@ impl Kind {
             Self::Answer => "answer",
             Self::Heartbeat => "heartbeat",
             Self::KeyEvent => "key-event",
+            Self::Choice => "choice",
         }
     }
 
     /// Lists all kinds, in the order of their bytes.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Capture,
         Self::Access,
         Self::TransferOut,
@@ -147,6 +151,7 @@ impl Kind {
         Self::Answer,
         Self::Heartbeat,
         Self::KeyEvent,
+        Self::Choice,
     ];
 }
 

@@ -8,7 +8,8 @@
 //!
 //! In reading order: [`home`] (the folder of a log), [`files`] (each operation on it, so that each can be made to fail),
 //! `wal`, `ids`, [`entries`] (what is taken in), `waiting`, [`log`] (the doors), `writer` and `publish` (the threads
-//! behind them), `witnesses`, `recovery` (what is checked before anything is signed), [`http`], [`queue`].
+//! behind them), `witnesses`, `recovery` (what is checked before anything is signed), [`http`], [`queue`], [`journal`] (all
+//! three behind one door, for those who log).
 //!
 //! # Example
 //!
@@ -47,6 +48,8 @@ mod writer;
 
 pub mod http;
 pub mod queue;
+
+pub mod journal;
 
 pub use entries::{Appended, Batch, Refused};
 pub use home::{Home, HomeError, Stream};

@@ -33,6 +33,16 @@ pub enum Fault {
     #[error("no place to keep anything: neither XDG_DATA_HOME nor HOME is set")]
     #[diagnostic(code(home::unknown), help("name one with `--home DIR`"))]
     NoHome,
+    /// Choices cannot be served or read.
+    #[error("{why}")]
+    #[diagnostic(code(choices::failed))]
+    Choices {
+        /// Why.
+        why: String,
+        /// The way out.
+        #[help]
+        help: Option<String>,
+    },
     /// A folder or file that cannot be written.
     #[error("`{}` cannot be written: {why}", .path.display())]
     #[diagnostic(code(out::unwritable), help("name another folder with `--out DIR` or `--home DIR`"))]

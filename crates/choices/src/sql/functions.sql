@@ -173,10 +173,11 @@ BEGIN
     PERFORM FROM vigie.subject_mask m WHERE m.subject = person FOR UPDATE;
 END $$;
 
--- Records what a person chose. Returns whether it came into force; a decision older than the one in force does not.
-CREATE OR REPLACE FUNCTION vigie.record(
+-- Records what a person chose, under the event that the ledger has it by. Returns whether it came into force; a decision
+-- older than the one in force does not.
+CREATE OR REPLACE FUNCTION vigie.record_event(
     person @SUBJECT@, purpose_name text, to_whom text, new_state text, decided timestamptz,
-    how text, shown text, wording bytea, spoken text
+    how text, shown text, wording bytea, spoken text, logged_as bytea
 ) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE purpose_row vigie.purpose; latest timestamptz; counts boolean;
@@ -205,20 +206,108 @@ BEGIN
     counts := latest IS NULL OR decided > latest
         OR (decided = latest AND new_state IN ('refused', 'withdrawn', 'lapsed'));
     IF counts THEN
-        INSERT INTO vigie.choice (subject, purpose, recipient, state, decided_at, method, notice, wording_hash, language)
-        VALUES (person, purpose_row.bit, to_whom, new_state, decided, how, shown, wording, spoken)
+        INSERT INTO vigie.choice (subject, purpose, recipient, state, decided_at, method, notice, wording_hash, language,
+                                  event)
+        VALUES (person, purpose_row.bit, to_whom, new_state, decided, how, shown, wording, spoken, logged_as)
         ON CONFLICT (subject, purpose, recipient) DO UPDATE SET state = excluded.state,
             decided_at = excluded.decided_at, method = excluded.method, notice = excluded.notice,
             wording_hash = excluded.wording_hash, language = excluded.language,
-            recorded_at = excluded.recorded_at, recorded_by = excluded.recorded_by;
+            recorded_at = excluded.recorded_at, recorded_by = excluded.recorded_by, event = excluded.event;
     END IF;
     INSERT INTO vigie.choice_history (subject, purpose, recipient, state, decided_at, method, notice, wording_hash,
-                                      language, recorded_at, recorded_by, in_force)
+                                      language, recorded_at, recorded_by, in_force, event)
     VALUES (person, purpose_row.bit, to_whom, new_state, decided, how, shown, wording, spoken, clock_timestamp(),
-            session_user, counts);
+            session_user, counts, logged_as);
     IF counts THEN PERFORM vigie.put_in_force(person); END IF;
     RETURN counts;
 END $$;
+
+-- The same, without an event.
+CREATE OR REPLACE FUNCTION vigie.record(
+    person @SUBJECT@, purpose_name text, to_whom text, new_state text, decided timestamptz,
+    how text, shown text, wording bytea, spoken text
+) RETURNS boolean
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT vigie.record_event(person, purpose_name, to_whom, new_state, decided, how, shown, wording, spoken, NULL)
+$$;
+
+-- Every purpose and what a person said of it, to the operator itself ('') and to each recipient ever named. `permitted` is
+-- what holds now, choices, orders and beginnings together.
+CREATE OR REPLACE FUNCTION vigie.choices_of(person @SUBJECT@)
+RETURNS TABLE (purpose text, term text, basis text, recipient text, state text, decided_at timestamptz, method text,
+               notice text, wording bytea, language text, recorded_at timestamptz, event bytea, permitted boolean)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT p.name, p.term, p.basis, r.recipient, c.state, c.decided_at, c.method, c.notice, c.wording_hash, c.language,
+           c.recorded_at, c.event,
+           CASE WHEN r.recipient = '' THEN (vigie.mask_of(person) >> p.bit) & 1 = 1
+                ELSE c.state = 'given' AND ((e.barred | coalesce(m.ordered, 0)) >> p.bit) & 1 = 0 END
+    FROM vigie.purpose p
+    CROSS JOIN vigie.everybody e
+    LEFT JOIN vigie.subject_mask m ON m.subject = person
+    CROSS JOIN LATERAL (
+        SELECT '' AS recipient
+        UNION SELECT k.recipient FROM vigie.choice k WHERE k.subject = person AND k.purpose = p.bit
+    ) r
+    LEFT JOIN vigie.choice c ON c.subject = person AND c.purpose = p.bit AND c.recipient = r.recipient
+    WHERE NOT p.retired
+    ORDER BY p.bit, r.recipient
+$$;
+
+-- Everything that was ever recorded of a person, oldest first, after a number.
+CREATE OR REPLACE FUNCTION vigie.history_of(person @SUBJECT@, after bigint, at_most integer)
+RETURNS TABLE (id bigint, purpose text, term text, basis text, recipient text, state text, decided_at timestamptz,
+               method text, notice text, wording bytea, language text, recorded_at timestamptz, event bytea,
+               in_force boolean)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT h.id, p.name, p.term, p.basis, h.recipient, h.state, h.decided_at, h.method, h.notice, h.wording_hash,
+           h.language, h.recorded_at, h.event, h.in_force
+    FROM vigie.choice_history h JOIN vigie.purpose p ON p.bit = h.purpose
+    WHERE h.subject = person AND h.id > after ORDER BY h.id LIMIT at_most
+$$;
+
+-- Keeps words that were shown, and returns their hash.
+CREATE OR REPLACE FUNCTION vigie.keep_wording(shown_words text) RETURNS bytea
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    INSERT INTO vigie.wording (hash, words) VALUES (sha256(convert_to(shown_words, 'UTF8')), shown_words)
+        ON CONFLICT (hash) DO NOTHING;
+    SELECT sha256(convert_to(shown_words, 'UTF8'))
+$$;
+CREATE OR REPLACE FUNCTION vigie.wording_of(of_hash bytea) RETURNS text
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT w.words FROM vigie.wording w WHERE w.hash = of_hash
+$$;
+DROP TRIGGER IF EXISTS append_only ON vigie.wording;
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON vigie.wording
+    FOR EACH STATEMENT EXECUTE FUNCTION vigie.refuse_change();
+
+-- Events that are in force and not in the ledger yet.
+CREATE OR REPLACE FUNCTION vigie.note_unlogged(of_event bytea) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    INSERT INTO vigie.unlogged (event) VALUES (of_event) ON CONFLICT (event) DO NOTHING
+$$;
+CREATE OR REPLACE FUNCTION vigie.note_logged(of_event bytea) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    DELETE FROM vigie.unlogged u WHERE u.event = of_event
+$$;
+CREATE OR REPLACE FUNCTION vigie.unlogged_events(at_most integer) RETURNS SETOF bytea
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT u.event FROM vigie.unlogged u ORDER BY u.since LIMIT at_most
+$$;
+
+-- The answer that a request already got; with it, whether it was this very request.
+CREATE OR REPLACE FUNCTION vigie.answer_before(of_key bytea, of_request bytea)
+RETURNS TABLE (same boolean, answer text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT a.request = of_request, a.answer FROM vigie.answered a WHERE a.key = of_key
+$$;
+-- Keeps an answer for a day.
+CREATE OR REPLACE FUNCTION vigie.keep_answer(of_key bytea, of_request bytea, given text) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    DELETE FROM vigie.answered a WHERE a.key IN (
+        SELECT o.key FROM vigie.answered o WHERE o.answered_at < clock_timestamp() - interval '1 day'
+        LIMIT 10 FOR UPDATE SKIP LOCKED);
+    INSERT INTO vigie.answered (key, request, answer) VALUES (of_key, of_request, given) ON CONFLICT (key) DO NOTHING
+$$;
 
 -- Starts the sweep over all governed tables, from the beginning. The caller holds the row of `everybody`.
 CREATE OR REPLACE FUNCTION vigie.begin_sweep() RETURNS void

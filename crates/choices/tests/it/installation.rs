@@ -7,7 +7,7 @@ use vigie_testkit::postgres::PostgresServer;
 #[tokio::test]
 async fn a_second_installation_changes_nothing() {
     let mut fixture = Fixture::new("twice", "bigint").await;
-    assert_eq!(fixture.report.migrations, [1]);
+    assert_eq!(fixture.report.migrations, [1, 2]);
     assert_eq!(fixture.report.tables_added, ["public.users", "public.events"]);
     assert_eq!(fixture.report.roles_made, ["vigie_twice_choices", "vigie_twice_control"]);
     assert_eq!(fixture.choices.unready(&fixture.client).await.unwrap(), ["events", "users"]);

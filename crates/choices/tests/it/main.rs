@@ -4,5 +4,6 @@ mod fixture;
 mod installation;
 mod masks;
 mod model;
+mod record;
 mod sessions;
 mod tickets;

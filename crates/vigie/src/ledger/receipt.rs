@@ -137,8 +137,15 @@ impl PrintedReceipt {
                     lines.push("  witness    none asked for: the ledger's own word alone".to_owned());
                 }
                 if let Some(OpenedRow { number, says }) = row {
-                    let says = says.as_deref().map_or_else(|| "it was erased".to_owned(), |says| format!("{says:?}"));
-                    lines.push(format!("  row        {number}: {says}"));
+                    // What a person chose is for the person to read; other rows stay on their line.
+                    if let Some(says) = says.as_deref().filter(|says| says.starts_with("vigie/choice/")) {
+                        lines.push(format!("  row        {number}"));
+                        lines.extend(says.lines().map(|line| format!("  it says    {line}")));
+                    } else {
+                        let says =
+                            says.as_deref().map_or_else(|| "it was erased".to_owned(), |says| format!("{says:?}"));
+                        lines.push(format!("  row        {number}: {says}"));
+                    }
                 }
                 lines
             }

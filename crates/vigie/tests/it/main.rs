@@ -3,6 +3,7 @@
 //! All fixture sites are inspected by one process, all hostile pages by another; each site is then a test of its own,
 //! so that a failure names its site.
 
+mod banner;
 mod bundles;
 mod command_line;
 mod fixtures;
@@ -35,7 +36,7 @@ fn main() {
     // One after the other: each test drives a browser with all the processors there are.
     arguments.test_threads = arguments.test_threads.or(Some(1));
     let builder = SiteServer::builder().folder_of_sites(fixture_sites());
-    let server = pages::add_to(builder).start().expect("a loopback port is free");
+    let server = banner::add_to(pages::add_to(builder)).start().expect("a loopback port is free");
     let out = tempfile::tempdir().expect("there is room for temporary files");
     let world = Arc::new(World { server, out, fixtures: OnceLock::new(), hostile: OnceLock::new() });
     let mut trials = Vec::new();
@@ -47,6 +48,7 @@ fn main() {
     trials.extend(ledger::trials(&world));
     trials.extend(gateway::trials(&world));
     trials.extend(transfers::trials(&world));
+    trials.extend(banner::trials(&world));
     let conclusion = libtest_mimic::run(&arguments, trials);
     drop(world);
     conclusion.exit();

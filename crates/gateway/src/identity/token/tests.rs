@@ -1,6 +1,7 @@
 //! Tokens that hold, and every way in which they do not.
 
 use super::*;
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use ring::{
     rand::SystemRandom,
     signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _},

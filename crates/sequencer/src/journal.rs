@@ -1,10 +1,14 @@
-//! The ledger that events are logged in: in this process, behind HTTP, or behind a queue.
+//! The ledger that a program logs what it does in: in this process, behind HTTP, or behind a queue.
 //!
-//! Out of scope: what entries say. Whatever fails here is an error, and then no row leaves.
+//! Out of scope: what entries say (`gateway::accounting`, `consent`). Whatever fails here is an error, and then nothing is
+//! done that was to be logged.
 //!
 //! The surprise: handing an entry in again is always right, and gives the place that it has; that is also how the place
 //! of an old event is looked up.
 
+use crate::http::MAX_BATCH_BYTES;
+use crate::queue::{Queue, QueueError};
+use crate::{AppendError, Batch, Log, ReceiptError, Stopped};
 use serde_json::Value;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,9 +16,6 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use vigie_ledger::entry::ENTRY_BYTES;
 use vigie_ledger::{Hash, Receipt};
-use vigie_sequencer::http::MAX_BATCH_BYTES;
-use vigie_sequencer::queue::{Queue, QueueError};
-use vigie_sequencer::{AppendError, Batch, Log, ReceiptError, Stopped};
 
 /// How long a ledger may take to log an entry.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -67,7 +68,7 @@ pub enum JournalError {
     Ending,
 }
 
-/// A ledger that events are logged in.
+/// A ledger that is logged in.
 #[derive(Debug, Clone)]
 pub enum Journal {
     /// In this process.

@@ -1,7 +1,10 @@
 //! `vigie choices`: what people chose, in the operator's database.
 //!
-//! `record`, `stop` and `lift` write what somebody said or ordered; the others keep masks true. Ids of people are read from
+//! `record`, `stop` and `lift` write what somebody said or ordered, `serve` lets people do so themselves; the others keep
+//! masks true. Ids of people are read from
 //! the command line where one is meant, and never printed except by `check --people`.
+
+mod serving;
 
 use crate::{
     arguments::Common,
@@ -12,9 +15,10 @@ use crate::{
 };
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
+use serving::ServeOptions;
 use std::{path::PathBuf, time::SystemTime};
 use tokio_postgres::Client;
-use vigie_choices::{Choices, ChoicesError, Evidence, Mismatch, Report, State, StopOrder, Subject};
+use vigie_choices::{Choices, ChoicesError, Evidence, Mismatch, Report, State, StopOrder, Subject, jsonld::Controller};
 
 /// `vigie choices`.
 #[derive(Debug, Args)]
@@ -31,6 +35,10 @@ pub enum ChoicesCommand {
     Install(InstallOptions),
     /// Record what a person said, and bring it into force
     Record(RecordOptions),
+    /// Write a person's whole record as JSON-LD (ISO/IEC TS 27560, as DPV maps it)
+    Export(ExportOptions),
+    /// Serve the HTTP API and the banner by which people choose
+    Serve(ServeOptions),
     /// Order that processing stops, for a person or for everybody
     Stop(StopOptions),
     /// Lift a stop order
@@ -108,9 +116,29 @@ pub struct RecordOptions {
     /// The language of its words (BCP 47)
     #[arg(long, value_name = "TAG", default_value = "")]
     pub language: String,
+    /// A file with the words that were shown; kept once
+    #[arg(long, value_name = "FILE")]
+    pub wording: Option<PathBuf>,
     /// To whom data may go [default: the operator itself]
     #[arg(long, value_name = "NAME", default_value = "")]
     pub recipient: String,
+    /// Which database.
+    #[command(flatten)]
+    pub database: DatabaseArguments,
+}
+
+/// `vigie choices export`.
+#[derive(Debug, Args)]
+pub struct ExportOptions {
+    /// The person's id
+    #[arg(value_name = "SUBJECT", allow_hyphen_values = true)]
+    pub subject: String,
+    /// Who is answerable for the processing
+    #[arg(long, value_name = "NAME")]
+    pub controller: String,
+    /// How the controller is reached
+    #[arg(long, value_name = "ADDRESS", default_value = "")]
+    pub contact: String,
     /// Which database.
     #[command(flatten)]
     pub database: DatabaseArguments,
@@ -213,6 +241,8 @@ pub async fn run(options: &ChoicesOptions, common: &Common) -> Result<u8, Fault>
     match &options.command {
         ChoicesCommand::Install(options) => install(options, common).await,
         ChoicesCommand::Record(options) => record(options, common).await,
+        ChoicesCommand::Export(options) => export(options).await,
+        ChoicesCommand::Serve(options) => serving::serve(options, common).await,
         ChoicesCommand::Stop(options) => stop(options, common).await,
         ChoicesCommand::Lift(options) => lift(options, common).await,
         ChoicesCommand::Check(options) => check(options, common).await,
@@ -287,12 +317,23 @@ fn in_words(report: &Report, dry_run: bool) -> String {
 async fn record(options: &RecordOptions, common: &Common) -> Result<u8, Fault> {
     let (client, choices) = opened(&options.database).await?;
     let subject = Subject::parse(choices.subject_type(), &options.subject).map_err(fault)?;
+    let wording_hash = match &options.wording {
+        None => None,
+        Some(path) => {
+            let unread = |error: std::io::Error| Fault::Choices {
+                why: format!("`{}` cannot be read: {}", path.display(), in_full(&error)),
+                help: None,
+            };
+            let words = std::fs::read_to_string(path).map_err(unread)?;
+            Some(choices.keep_wording(&client, &words).await.map_err(fault)?)
+        }
+    };
     let evidence = Evidence {
         recipient: options.recipient.clone(),
         decided_at: options.decided_at.map_or_else(SystemTime::now, SystemTime::from),
         method: options.method.clone(),
         notice: options.notice.clone(),
-        wording_hash: None,
+        wording_hash,
         language: options.language.clone(),
     };
     let in_force = choices.record(&client, &subject, &options.purpose, options.state.into(), &evidence).await;
@@ -300,6 +341,15 @@ async fn record(options: &RecordOptions, common: &Common) -> Result<u8, Fault> {
     let document = json!({ "schema": "choices-record/1", "in_force": in_force });
     let sentence = if in_force { "recorded, and in force" } else { "recorded; a later decision stays in force" };
     answer(common, &document, sentence)?;
+    Ok(0)
+}
+
+async fn export(options: &ExportOptions) -> Result<u8, Fault> {
+    let (client, choices) = opened(&options.database).await?;
+    let subject = Subject::parse(choices.subject_type(), &options.subject).map_err(fault)?;
+    let controller = Controller { name: options.controller.clone(), contact: options.contact.clone() };
+    let record = vigie_consent::service::record_of(&client, &choices, &subject, &controller).await.map_err(fault)?;
+    print_line(&json_of(&record)?);
     Ok(0)
 }
 
