@@ -15,7 +15,7 @@ use crate::{
     ledger::token_of,
     sample::{bytes_of, demand_of, file_of, head_of, must_be_new, seed_of, write_answer},
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::{path::Path, time::Duration};
 use url::Url;
 use vigie_gateway::{
