@@ -107,8 +107,8 @@ impl<'db> Choices<'db> {
     pub async fn of(&self, subjects: &[Option<&str>]) -> Result<Vec<Option<Reason>>, ChoiceError> {
         let failed = |source| ChoiceError::Database { flow: self.flow.name.clone(), source };
         // As the database spells ids: `007` is `7`, or a refusal could be missed. What is no id names nobody.
-        let spelled = |subject: &Option<&str>| Subject::parse(self.flow.subject_type, (*subject)?).ok();
-        let subjects: Vec<Option<Subject>> = subjects.iter().map(spelled).collect();
+        let spelled = |subject: Option<&str>| Subject::parse(self.flow.subject_type, subject?).ok();
+        let subjects: Vec<Option<Subject>> = subjects.iter().copied().map(spelled).collect();
         let mut asked: Vec<&str> = subjects.iter().flatten().map(Subject::as_str).collect();
         asked.sort_unstable();
         asked.dedup();

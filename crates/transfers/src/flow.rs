@@ -363,15 +363,14 @@ fn source(table: &Table<'_>, folder: &Path) -> Option<Source> {
         ("ndjson", Some(Format::Ndjson)),
         ("postgres", None),
     ];
-    let source = match table.word("format", &words)?.value {
-        Some(format) => table.text("path").map(|path| Source::File { format, path: folder.join(path.value) }),
-        None => {
-            let (query, key) = (table.text("query"), table.text("key"));
-            if let Some(query) = query.as_ref().filter(|query| query.value.contains(';')) {
-                table.found.add(query.line, "`query` has a semicolon; one `SELECT` without one is expected");
-            }
-            query.zip(key).map(|(query, key)| Source::Postgres { query: query.value, key: key.value })
+    let source = if let Some(format) = table.word("format", &words)?.value {
+        table.text("path").map(|path| Source::File { format, path: folder.join(path.value) })
+    } else {
+        let (query, key) = (table.text("query"), table.text("key"));
+        if let Some(query) = query.as_ref().filter(|query| query.value.contains(';')) {
+            table.found.add(query.line, "`query` has a semicolon; one `SELECT` without one is expected");
         }
+        query.zip(key).map(|(query, key)| Source::Postgres { query: query.value, key: key.value })
     };
     table.finish();
     source

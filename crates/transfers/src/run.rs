@@ -365,7 +365,7 @@ impl Run<'_> {
         for reason in reasons.iter().flatten() {
             *withheld.entry(reason.name().to_owned()).or_default() += 1;
         }
-        let goes = BooleanArray::from_iter(reasons.iter().map(|reason| Some(reason.is_none())));
+        let goes: BooleanArray = reasons.iter().map(|reason| Some(reason.is_none())).collect();
         let fits = "the mask has a value for each record";
         let fields = filter_record_batch(&chunk.fields, &goes).expect(fits);
         let subjects = filter(&chunk.subjects, &goes).expect(fits);

@@ -420,7 +420,7 @@ fn demand(options: &DemandOptions, common: &Common) -> Result<u8, Fault> {
     match logged {
         Some(index) => print_line(&format!("  logged    entry {index}")),
         None => {
-            print_line("  not logged: name a ledger with `--log LEDGER`, or nobody can show later when it was made")
+            print_line("  not logged: name a ledger with `--log LEDGER`, or nobody can show later when it was made");
         }
     }
     if to - from > 1000 {
@@ -460,12 +460,11 @@ async fn answer(options: &AnswerOptions, common: &Common) -> Result<u8, Fault> {
 async fn show(options: &AnswerOptions, common: &Common, demand: &Demand, books: &transfer::Books) -> Result<u8, Fault> {
     let seed = drawn(demand, &options.draw)?;
     let source = books.source()?;
-    let checkpoint = match &options.checkpoint {
-        Some(path) => file_of(path)?,
-        None => {
-            let head = source.fetch(Resource::Checkpoint).map_err(|error| failed(in_full(&error)))?;
-            head.ok_or_else(|| failed("the ledger has published no head yet"))?
-        }
+    let checkpoint = if let Some(path) = &options.checkpoint {
+        file_of(path)?
+    } else {
+        let head = source.fetch(Resource::Checkpoint).map_err(|error| failed(in_full(&error)))?;
+        head.ok_or_else(|| failed("the ledger has published no head yet"))?
     };
     let checkpoint = head_of(checkpoint, demand)?;
     let answered = books.accounts.answer_demand(demand, &seed, &checkpoint, source).await;
@@ -482,7 +481,7 @@ fn statement(demand: &Demand, what: &str, lines: &[(&str, &str)]) -> String {
     let hash = Hash::of(demand.to_string().as_bytes()).to_hex();
     let mut text = format!("vigie/sample-statement/v1\ndemand sha256:{hash}\n{what}\n");
     for (name, value) in lines {
-        text.push_str(&format!("{name} {}\n", value.replace(['\n', '\r'], " ")));
+        text.extend([*name, " ", &value.replace(['\n', '\r'], " "), "\n"]);
     }
     text
 }
@@ -518,8 +517,9 @@ pub(crate) fn write_answer(
 ) -> Result<u8, Fault> {
     private::folder(out)?;
     private::file(&out.join("answer"), answer)?;
-    let lines: String = missing.iter().map(|(index, why)| format!("{index} {why}\n")).collect();
-    private::file(&out.join("missing.txt"), lines.as_bytes())?;
+    let lines: Vec<String> = missing.iter().map(|(index, why)| format!("{index} {why}")).collect();
+    let end = if lines.is_empty() { "" } else { "\n" };
+    private::file(&out.join("missing.txt"), [&lines.join("\n"), end].concat().as_bytes())?;
     if common.json {
         let missing: Vec<_> = missing.iter().map(|(index, why)| json!({ "index": index, "why": why })).collect();
         let mut document = json!({ "schema": "vigie-answer/1", "asked": demand.count, "missing": missing });

@@ -1,6 +1,6 @@
 //! Bad sources, bad places, bad recipients: one sentence, and nothing half-sent is taken for sent.
 
-use crate::{Stage, agreed, map, parquet_of, people_of, register_text};
+use crate::{Stage, agreed, map, parquet_of, people_of, pseudonym, register_text};
 use axum::{
     Router,
     body::Bytes,
@@ -115,7 +115,7 @@ async fn who_withdraws_while_a_batch_waits_is_not_in_it() {
     let report = stage.run(&text).await.expect("it runs to its end");
     assert_eq!((report.records, recipient.records(), stage.rows_by_ledger()), (69, 69, 69));
     let body = recipient.batches().into_values().next().expect("one batch");
-    assert!(!String::from_utf8_lossy(&body).contains(&stage.pseudonym(4)));
+    assert!(!String::from_utf8_lossy(&body).contains(&pseudonym(4)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,6 @@
 //! Killed at random moments: what was delivered and what remains are exactly all, and the ledger says so.
 
-use crate::{Stage, agreed, read_ndjson, register_text};
+use crate::{Stage, agreed, pseudonym, read_ndjson, register_text};
 use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -69,7 +69,7 @@ async fn kill_and_check(kills: u32) {
     }
     assert_eq!(killed, kills, "it was still running at each kill");
     let delivered: BTreeSet<String> = read_ndjson(&stage.delivered()).into_keys().collect();
-    let expected: BTreeSet<String> = (1..=people).filter(|id| agreed(*id)).map(|id| stage.pseudonym(id)).collect();
+    let expected: BTreeSet<String> = (1..=people).filter(|id| agreed(*id)).map(pseudonym).collect();
     assert_eq!(delivered, expected);
     assert_eq!(stage.rows_by_ledger(), expected.len() as u64);
 }

@@ -230,11 +230,11 @@ impl Stage {
     fn delivered(&self) -> PathBuf {
         self.folder.join("out")
     }
+}
 
-    /// Opens everything that the vault has of what left, by its ids in clear: only the operator can.
-    fn pseudonym(&self, id: u64) -> String {
-        PseudonymKey::of(&[7; 32], "parent.example").pseudonym("id", &id.to_string())
-    }
+/// Returns the pseudonym under which a person's record leaves.
+fn pseudonym(id: u64) -> String {
+    PseudonymKey::of(&[7; 32], "parent.example").pseudonym("id", &id.to_string())
 }
 
 /// Files of a folder.
@@ -258,7 +258,7 @@ fn vigie_witness_source(folder: &Path) -> Files {
 
 /// Makes people: id, country, phone.
 fn people_of(count: u64) -> RecordBatch {
-    let ids = 1..=count as i64;
+    let ids = 1..=count.cast_signed();
     let country: StringArray = ids.clone().map(|id| Some(if id % 2 == 0 { "FR" } else { "DE" })).collect();
     let phone: StringArray = ids.clone().map(|id| (id % 5 != 0).then(|| format!("+33 {id:09}"))).collect();
     let columns: [(&str, ArrayRef); 3] = [

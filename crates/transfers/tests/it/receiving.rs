@@ -93,7 +93,7 @@ async fn what_is_not_as_it_was_sent_is_refused_with_the_reason() {
     // Who changes the hash too is found by the root.
     let with_hash = |records: &str| good_receipt.replace(&sha256(&good_records), &sha256(records));
     check(&with_hash(&changed), &changed, "the sender's ledger has").await;
-    let one_less: String = good_records.lines().skip(1).map(|line| format!("{line}\n")).collect();
+    let one_less = good_records.split_once('\n').expect("it has lines").1.to_owned();
     check(&with_hash(&one_less), &one_less, "the records have the root").await;
     check(&good_receipt.replace("parent.example", "other.example"), &good_records, "the header is not the one").await;
     check(&good_receipt.replace("ads-", "../ads-"), &good_records, "its file is in another folder").await;

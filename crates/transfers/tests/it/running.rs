@@ -1,7 +1,8 @@
 //! A flow from end to end, from each kind of source to each kind of file.
 
-use crate::{Stage, agreed, people_of, read_ndjson, register_text};
+use crate::{Stage, agreed, people_of, pseudonym, read_ndjson, register_text};
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use vigie_ledger::Kind;
 
 const TO_NDJSON: &str = "format = \"ndjson\"\nto = \"out\"";
@@ -11,7 +12,7 @@ fn check(stage: &Stage, people: u64) {
     let expected: Vec<u64> = (1..=people).filter(|id| agreed(*id)).collect();
     assert_eq!(records.len(), expected.len());
     for id in expected {
-        let record = &records[&stage.pseudonym(id)];
+        let record = &records[&pseudonym(id)];
         assert_eq!(record["country"], if id % 2 == 0 { "FR" } else { "DE" });
         let phone = if id % 5 == 0 { serde_json::Value::Null } else { format!("+33 {id:09}").into() };
         // A field that is NULL may be left out.
@@ -50,9 +51,9 @@ async fn csv_ndjson_and_a_query_give_what_parquet_gives() {
     for id in 1..=500_u64 {
         let country = if id % 2 == 0 { "FR" } else { "DE" };
         let phone = if id % 5 == 0 { String::new() } else { format!("+33 {id:09}") };
-        csv.push_str(&format!("{phone},{id},p{id}@example.org,{country}\n"));
+        writeln!(csv, "{phone},{id},p{id}@example.org,{country}").expect("memory");
         let phone = if id % 5 == 0 { "null".to_owned() } else { format!("\"{phone}\"") };
-        ndjson.push_str(&format!("{{\"id\":{id},\"secret\":1,\"country\":\"{country}\",\"phone\":{phone}}}\n"));
+        writeln!(ndjson, "{{\"id\":{id},\"secret\":1,\"country\":\"{country}\",\"phone\":{phone}}}").expect("memory");
     }
     std::fs::write(stage.folder.join("users.csv"), csv).expect("there is room");
     std::fs::write(stage.folder.join("users.ndjson"), ndjson).expect("there is room");
@@ -73,7 +74,7 @@ async fn csv_ndjson_and_a_query_give_what_parquet_gives() {
         rows += 350;
         assert_eq!(stage.rows_by_ledger(), rows);
         assert_eq!(read_ndjson(&stage.delivered()).len(), 350);
-        assert!(read_ndjson(&stage.delivered()).contains_key(&stage.pseudonym(500)));
+        assert!(read_ndjson(&stage.delivered()).contains_key(&pseudonym(500)));
     }
 }
 
@@ -96,6 +97,6 @@ async fn to_an_interest_one_can_only_object_and_another_recipients_choice_does_n
     assert_eq!(report.records, 28);
     assert_eq!(report.withheld, [("refused".to_owned(), 1), ("stopped".to_owned(), 1)].into());
     let records = read_ndjson(&stage.delivered());
-    assert!(records.contains_key(&stage.pseudonym(5)) && !records.contains_key(&stage.pseudonym(4)));
+    assert!(records.contains_key(&pseudonym(5)) && !records.contains_key(&pseudonym(4)));
     assert_eq!(people_of(30).num_rows(), 30);
 }

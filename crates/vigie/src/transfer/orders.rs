@@ -56,13 +56,13 @@ fn in_words(order: &StopOrder) -> String {
         None => "stops records".to_owned(),
     };
     if let Some((field, value)) = &order.group {
-        text.push_str(&format!(" of people with {field} {value}"));
+        text.extend([" of people with ", field, " ", value]);
     }
     if let Some(purpose) = &order.purpose {
-        text.push_str(&format!(" for {purpose}"));
+        text.extend([" for ", purpose]);
     }
     if let Some(recipient) = &order.recipient {
-        text.push_str(&format!(" to {recipient}"));
+        text.extend([" to ", recipient]);
     }
     text
 }
