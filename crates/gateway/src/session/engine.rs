@@ -133,6 +133,8 @@ pub enum Effect {
     Ask(Vec<(AskedFor, Option<String>)>),
     /// Everything is as it was at the beginning.
     Discard,
+    /// The same of all settings, and of nothing else.
+    ResetAll,
 }
 
 /// What a session says of itself by `SET vigie.…`.
@@ -223,6 +225,22 @@ pub struct Prepared {
     refusal: Option<Box<Refusal>>,
 }
 
+impl Prepared {
+    /// Returns what a statement of SQL has prepared, which the server did not describe.
+    fn by_sql(output: Output) -> Self {
+        Self {
+            output,
+            effect: Effect::None,
+            naming: Naming::None,
+            named: None,
+            relies: None,
+            by_sql: true,
+            shape: std::sync::OnceLock::new(),
+            refusal: None,
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Portal {
     prepared: Arc<Prepared>,
@@ -288,10 +306,14 @@ impl Meanings {
 
     fn still(&self, relies: &Relies) -> bool {
         match &relies.on {
-            Meant::Cursor(meant) => self.cursors.get(&relies.name).is_some_and(|now| Arc::ptr_eq(now, meant)),
+            Meant::Cursor(meant) => self.is_cursor(&relies.name, meant),
             Meant::Portal(meant) => self.is_portal(&relies.name, meant),
             Meant::Prepared(meant) => self.is_prepared(&relies.name, meant),
         }
+    }
+
+    fn is_cursor(&self, name: &str, meant: &Arc<Output>) -> bool {
+        self.cursors.get(name).is_some_and(|now| Arc::ptr_eq(now, meant))
     }
 
     fn is_portal(&self, name: &str, meant: &Arc<Portal>) -> bool {
@@ -426,6 +448,15 @@ struct Run {
     verified: bool,
 }
 
+/// What a `Describe` is of.
+#[derive(Debug)]
+enum Described {
+    Statement,
+    Portal(Arc<Portal>),
+    /// A cursor of `DECLARE`: drivers ask for its columns as for those of a portal.
+    Cursor(Arc<Output>),
+}
+
 #[derive(Debug)]
 enum Expect {
     /// A statement of the simple protocol.
@@ -449,8 +480,7 @@ enum Expect {
     Describe {
         name: String,
         prepared: Arc<Prepared>,
-        /// The portal, if it is one.
-        portal: Option<Arc<Portal>>,
+        what: Described,
         own: bool,
     },
     Execute {
@@ -699,19 +729,7 @@ impl Engine {
         match naming {
             Naming::None => None,
             Naming::Declare(name) => Some(Change::Cursor(name.clone(), Arc::new(output.clone()))),
-            Naming::Prepare(name) => {
-                let prepared = Prepared {
-                    output: output.clone(),
-                    effect: Effect::None,
-                    naming: Naming::None,
-                    named: None,
-                    relies: None,
-                    by_sql: true,
-                    shape: std::sync::OnceLock::new(),
-                    refusal: None,
-                };
-                Some(Change::Prepared(name.clone(), Arc::new(prepared)))
-            }
+            Naming::Prepare(name) => Some(Change::Prepared(name.clone(), Arc::new(Prepared::by_sql(output.clone())))),
             Naming::Close(name) => Some(Change::NoCursor(name.clone())),
             Naming::Deallocate(name) => Some(Change::NoPrepared(name.clone())),
         }
@@ -800,7 +818,7 @@ impl Engine {
         self.expect(Expect::Parse { change: Change::Prepared(name.clone(), prepared.clone()), refusal });
         if !is_refused {
             wire::put_describe(Named::Statement(&name), &mut self.to_server);
-            self.expect(Expect::Describe { name, prepared, portal: None, own: true });
+            self.expect(Expect::Describe { name, prepared, what: Described::Statement, own: true });
         }
     }
 
@@ -886,24 +904,27 @@ impl Engine {
         if !is_described {
             wire::put_describe(Named::Portal(message.portal), &mut self.to_server);
             let name = message.portal.to_owned();
-            self.expect(Expect::Describe { name, prepared, portal: Some(portal), own: true });
+            self.expect(Expect::Describe { name, prepared, what: Described::Portal(portal), own: true });
         }
     }
 
     /// Takes a `Describe`. `bytes` is the whole message.
     pub fn describe(&mut self, what: Named<'_>, bytes: &[u8]) {
-        let (name, prepared, portal) = match what {
+        let (name, prepared, what) = match what {
             Named::Statement(name) => match self.known(name) {
-                Some(prepared) => (name, prepared, None),
+                Some(prepared) => (name, prepared, Described::Statement),
                 None => return self.refuse_extended(Self::unknown("prepared statement", name, "26000")),
             },
-            Named::Portal(name) => match self.sent.portals.get(name).cloned() {
-                Some(portal) => (name, portal.prepared.clone(), Some(portal)),
-                None => return self.refuse_extended(Self::unknown("portal", name, "34000")),
+            Named::Portal(name) => match (self.sent.portals.get(name), self.sent.cursors.get(name)) {
+                (Some(portal), _) => (name, portal.prepared.clone(), Described::Portal(portal.clone())),
+                (None, Some(output)) => {
+                    (name, Arc::new(Prepared::by_sql(Output::clone(output))), Described::Cursor(output.clone()))
+                }
+                (None, None) => return self.refuse_extended(Self::unknown("portal", name, "34000")),
             },
         };
         self.to_server.extend_from_slice(bytes);
-        self.expect(Expect::Describe { name: name.to_owned(), prepared, portal, own: false });
+        self.expect(Expect::Describe { name: name.to_owned(), prepared, what, own: false });
     }
 
     /// Takes an `Execute`. `bytes` is the whole message.
@@ -1060,7 +1081,7 @@ impl Engine {
                 other => Err(out_of_turn("CloseComplete", other.as_ref())),
             },
             Backend::ParameterDescription(_) => match self.expected.front() {
-                Some(Expect::Describe { portal: None, own, .. }) => {
+                Some(Expect::Describe { what: Described::Statement, own, .. }) => {
                     if !own {
                         self.to_client.extend_from_slice(frame.bytes);
                     }
@@ -1069,8 +1090,8 @@ impl Engine {
                 other => Err(out_of_turn("ParameterDescription", other)),
             },
             Backend::NoData => match self.expected.pop_front() {
-                Some(Expect::Describe { own, prepared, name, portal }) => {
-                    self.verify_described(&name, &prepared, portal.as_ref())?;
+                Some(Expect::Describe { own, prepared, name, what }) => {
+                    self.verify_described(&name, &prepared, &what)?;
                     let _ = prepared.shape.set(Arc::new(Shape::default()));
                     if !own {
                         self.to_client.extend_from_slice(frame.bytes);
@@ -1116,15 +1137,11 @@ impl Engine {
         Ok(())
     }
 
-    fn verify_described(
-        &self,
-        name: &str,
-        prepared: &Arc<Prepared>,
-        portal: Option<&Arc<Portal>>,
-    ) -> Result<(), Fatal> {
-        let is_meant = match portal {
-            Some(portal) => self.done.is_portal(name, portal),
-            None => self.done.is_prepared(name, prepared),
+    fn verify_described(&self, name: &str, prepared: &Arc<Prepared>, what: &Described) -> Result<(), Fatal> {
+        let is_meant = match what {
+            Described::Statement => self.done.is_prepared(name, prepared),
+            Described::Portal(portal) => self.done.is_portal(name, portal),
+            Described::Cursor(output) => self.done.is_cursor(name, output),
         };
         if is_meant { Ok(()) } else { Err(Fatal::Meaning) }
     }
@@ -1149,11 +1166,14 @@ impl Engine {
                 Ok(())
             }
             Some(Expect::Describe { .. }) => {
-                let Some(Expect::Describe { name, prepared, portal, own }) = self.expected.pop_front() else {
+                let Some(Expect::Describe { name, prepared, what, own }) = self.expected.pop_front() else {
                     unreachable!("it was just seen")
                 };
-                self.verify_described(&name, &prepared, portal.as_ref())?;
-                let formats = portal.map_or_else(|| Arc::from([]), |portal| portal.formats.clone());
+                self.verify_described(&name, &prepared, &what)?;
+                let formats = match &what {
+                    Described::Portal(portal) => portal.formats.clone(),
+                    Described::Statement | Described::Cursor(_) => Arc::from([]),
+                };
                 let shape = Shape::of(&attested, &prepared.output.expected, &self.view.origins)?;
                 if !own {
                     match &prepared.output {
@@ -1208,6 +1228,8 @@ impl Engine {
         let Some(Expect::Simple(run) | Expect::Execute { run, .. }) = self.expected.front_mut() else {
             unreachable!("whoever calls has seen it")
         };
+        let mut seen: [(&[u8], u32); MOST_RELATIONS] = [(&[], 0); MOST_RELATIONS];
+        let mut n_seen = 0;
         if !shape.subjects.is_empty() {
             if !stops.fresh {
                 return Err(Fatal::Stale);
@@ -1215,8 +1237,6 @@ impl Engine {
             let bit = self.view.bit.ok_or_else(|| Fatal::Server("rows of people without a purpose".to_owned()))?;
             self.canonical.resize_with(shape.subjects.len().max(self.canonical.len()), Canonical::default);
             let kind = self.view.subject_type;
-            let mut seen: [(&[u8], u32); MOST_RELATIONS] = [(&[], 0); MOST_RELATIONS];
-            let mut n_seen = 0;
             let mut rooms = self.canonical.iter_mut();
             for (number, at) in shape.subjects.iter().enumerate() {
                 let value = row.column(*at).expect("the row is as long as its shape");
@@ -1243,6 +1263,8 @@ impl Engine {
             }
         }
         run.rows += 1;
+        let people = seen[..n_seen].iter().map(|(subject, _)| *subject);
+        let opened = |at: usize, value: &[u8]| self.view.open(&shape.sealed, at, people.clone(), value, metrics);
         if let Some(copy) = &run.output.copy {
             self.scratch.clear();
             let pseudonyms = self.view.pseudonyms.as_ref();
@@ -1255,18 +1277,26 @@ impl Engine {
                     out
                 }));
             }
+            let cells: Vec<Option<Vec<u8>>> = shape
+                .sealed
+                .iter()
+                .map(|(at, _)| row.column(*at).flatten().and_then(|value| opened(*at, value)))
+                .collect();
             let columns: Vec<Option<&[u8]>> = row
                 .columns()
                 .take(shape.visible)
                 .enumerate()
                 .map(|(at, value)| match shape.pseudonyms.binary_search(&at) {
                     Ok(place) => written[place].as_deref(),
-                    Err(_) => value,
+                    Err(_) => match shape.sealed.iter().position(|(sealed, _)| *sealed == at) {
+                        Some(place) => cells[place].as_deref().or(value),
+                        None => value,
+                    },
                 })
                 .collect();
             copy.format.push_row(columns.into_iter(), &mut self.scratch);
             wire::put_copy_data(&self.scratch, &mut self.to_client);
-        } else if shape.pseudonyms.is_empty() {
+        } else if shape.pseudonyms.is_empty() && shape.sealed.is_empty() {
             row.put_without_last(shape.total - shape.visible, &mut self.to_client);
         } else {
             let kind = self.view.subject_type;
@@ -1276,7 +1306,9 @@ impl Engine {
             let mut canonical = Canonical::default();
             row.put_replaced(shape.visible, &mut self.to_client, |at, value, out| {
                 if shape.pseudonyms.binary_search(&at).is_err() {
-                    return Replaced::Kept;
+                    let Some(value) = value.and_then(|value| opened(at, value)) else { return Replaced::Kept };
+                    out.extend_from_slice(&value);
+                    return Replaced::Written;
                 }
                 let (Some(value), Some(pseudonyms)) = (value, pseudonyms) else { return Replaced::Null };
                 let format = match format_of(&formats, at) {

@@ -11,6 +11,7 @@ mod oracle;
 mod pseudonyms;
 mod raw;
 mod reading;
+mod sealed;
 mod stage;
 mod stops;
 mod through;

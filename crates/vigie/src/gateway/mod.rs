@@ -1,10 +1,12 @@
 //! `vigie gateway` and `vigie access-report`: setting a gateway up, running it, and asking it afterwards.
 //!
-//! Only `init` writes files, `erase` and `answer` change the vault and the ledger, `ticket` the database.
+//! Only `init` and `seal-key` write files, `erase` and `answer` change the vault and the ledger, `ticket` and `seal` the
+//! database.
 
 pub mod arguments;
 mod asking;
 mod private;
+mod sealing;
 mod serving;
 mod setting_up;
 mod tickets;
@@ -48,6 +50,8 @@ pub async fn run(options: &GatewayOptions, common: &Common) -> Result<u8, Fault>
         GatewayCommand::Explain(options) => asking::explain(options, common).await,
         GatewayCommand::Erase(options) => asking::erase(options, common).await,
         GatewayCommand::Answer(options) => asking::answer(options, common),
+        GatewayCommand::SealKey(options) => sealing::new_key(options, common),
+        GatewayCommand::Seal(options) => sealing::seal(options, common).await,
         GatewayCommand::Ticket(options) => tickets::run(options, common).await,
     }
 }
