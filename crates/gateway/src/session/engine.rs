@@ -24,7 +24,10 @@ use crate::{
 use bytes::BytesMut;
 use std::{
     collections::{HashMap, VecDeque},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 use vigie_statement::edit::Edit;
 
@@ -222,6 +225,8 @@ pub struct Prepared {
     by_sql: bool,
     /// Set when the server has described it.
     shape: std::sync::OnceLock<Arc<Shape>>,
+    /// Whether a write that was logged when it was prepared is still to be executed for the first time.
+    is_intended: AtomicBool,
     refusal: Option<Box<Refusal>>,
 }
 
@@ -236,6 +241,7 @@ impl Prepared {
             relies: None,
             by_sql: true,
             shape: std::sync::OnceLock::new(),
+            is_intended: AtomicBool::new(false),
             refusal: None,
         }
     }
@@ -516,6 +522,9 @@ pub struct Engine {
     sent: Meanings,
     done: Meanings,
     status: TransactionStatus,
+    /// Whether the server passes over what is sent until the next `Sync`, after an error. What the client sends meanwhile is
+    /// not handed on, for there will be no answer to it.
+    skipping: bool,
     /// What the client itself asked for as a value of a parameter.
     asked_values: Vec<String>,
     /// The last change of the stop set that was known before the transaction began, and its snapshot with it.
@@ -601,6 +610,7 @@ impl Engine {
             sent: Meanings::default(),
             done: Meanings::default(),
             status: TransactionStatus::Idle,
+            skipping: false,
             asked_values: Vec::new(),
             since: 0,
             effects: Vec::new(),
@@ -623,13 +633,18 @@ impl Engine {
         self.expected.is_empty()
     }
 
+    /// Tells whether what is sent is passed over until the next `Sync`.
+    pub fn is_skipping(&self) -> bool {
+        self.skipping
+    }
+
     /// Goes on with another view, on another connection: what was prepared is gone.
     ///
     /// # Panics
     ///
     /// If the server still owes an answer.
     pub fn change_view(&mut self, view: Arc<View>) {
-        assert!(self.is_idle(), "the connection is changed between statements");
+        assert!(self.is_idle() && !self.skipping, "the connection is changed between statements");
         self.view = view;
         self.sent = Meanings::default();
         self.done = Meanings::default();
@@ -647,7 +662,7 @@ impl Engine {
     ///
     /// Within a transaction the one before it counts: cursors, portals and `REPEATABLE READ` return what was so then.
     pub fn note_stops(&mut self, seq: i64) {
-        if self.is_idle() && self.status == TransactionStatus::Idle {
+        if self.is_idle() && !self.skipping && self.status == TransactionStatus::Idle {
             self.since = seq;
         }
     }
@@ -747,6 +762,7 @@ impl Engine {
             relies: forward.relies,
             by_sql: false,
             shape: std::sync::OnceLock::new(),
+            is_intended: AtomicBool::new(false),
             refusal: None,
         }
     }
@@ -760,6 +776,9 @@ impl Engine {
 
     /// Takes a `Query`, with what is done with each of its statements. One that is refused has all of them refused.
     pub fn query(&mut self, treatments: Vec<Treatment>) {
+        if self.skipping {
+            return;
+        }
         let refused = treatments.iter().find_map(|treatment| match treatment {
             Treatment::Refuse(refusal) => Some(refusal.clone()),
             Treatment::Figures(said) => Some(Self::unplanned(said)),
@@ -780,7 +799,7 @@ impl Engine {
             sql.push_str(&forward.sql);
             let prepared = Self::make_prepared(*forward);
             let change = Self::change(&prepared.naming, prepared.named.as_ref().unwrap_or(&prepared.output));
-            self.intend(&prepared.output);
+            self.intend(prepared.named.as_ref().unwrap_or(&prepared.output));
             let run = self.run(prepared.output, prepared.effect, change, prepared.relies);
             self.expect(Expect::Simple(run));
         }
@@ -792,6 +811,8 @@ impl Engine {
         self.expected.push_back(Expect::Ready { sync: false, own: false });
     }
 
+    /// Has a write logged before the server hears of it, by whatever name it is executed then: names may turn out to mean
+    /// something else, which ends the session, but too late for a write.
     fn intend(&mut self, output: &Output) {
         if let Some(said) = output.said.as_ref().filter(|said| said.kind == SaidKind::Write) {
             self.intents.push(said.clone());
@@ -800,6 +821,9 @@ impl Engine {
 
     /// Takes a `Parse`.
     pub fn parse(&mut self, message: &wire::Parse<'_>, treatment: Treatment) {
+        if self.skipping {
+            return;
+        }
         let name = message.statement.to_owned();
         let refused = |refusal| {
             (Prepared { refusal: Some(refusal), ..Self::make_prepared(Forward::plain("")) }, FAILS.to_owned())
@@ -813,6 +837,8 @@ impl Engine {
             Treatment::Refuse(refusal) => refused(refusal),
         };
         wire::put_parse(&name, &sql, message.types.iter(), &mut self.to_server);
+        self.intend(prepared.named.as_ref().unwrap_or(&prepared.output));
+        prepared.is_intended.store(true, Ordering::Relaxed);
         let (refusal, prepared) = (prepared.refusal.clone(), Arc::new(prepared));
         let is_refused = refusal.is_some();
         self.expect(Expect::Parse { change: Change::Prepared(name.clone(), prepared.clone()), refusal });
@@ -824,6 +850,9 @@ impl Engine {
 
     /// Sends what fails in the place of a message of the extended protocol.
     fn refuse_extended(&mut self, refusal: Box<Refusal>) {
+        if self.skipping {
+            return;
+        }
         wire::put_parse("", FAILS, std::iter::empty(), &mut self.to_server);
         self.expected.push_back(Expect::Refused(refusal));
     }
@@ -857,6 +886,9 @@ impl Engine {
 
     /// Takes a `Bind`. `bytes` is the whole message.
     pub fn bind(&mut self, message: &wire::Bind<'_>, bytes: &[u8]) {
+        if self.skipping {
+            return;
+        }
         let Some(prepared) = self.known(message.statement) else {
             return self.refuse_extended(Self::unknown("prepared statement", message.statement, "26000"));
         };
@@ -910,6 +942,9 @@ impl Engine {
 
     /// Takes a `Describe`. `bytes` is the whole message.
     pub fn describe(&mut self, what: Named<'_>, bytes: &[u8]) {
+        if self.skipping {
+            return;
+        }
         let (name, prepared, what) = match what {
             Named::Statement(name) => match self.known(name) {
                 Some(prepared) => (name, prepared, Described::Statement),
@@ -929,6 +964,9 @@ impl Engine {
 
     /// Takes an `Execute`. `bytes` is the whole message.
     pub fn execute(&mut self, name: &str, bytes: &[u8]) {
+        if self.skipping {
+            return;
+        }
         let Some(portal) = self.sent.portals.get(name).cloned() else {
             return self.refuse_extended(Self::unknown("portal", name, "34000"));
         };
@@ -937,7 +975,9 @@ impl Engine {
             return self.refuse_extended(Self::unknown("what was prepared of", &relies.name, "34000"));
         }
         let change = Self::change(&prepared.naming, prepared.named.as_ref().unwrap_or(&prepared.output));
-        self.intend(&portal.output);
+        if !prepared.is_intended.swap(false, Ordering::Relaxed) {
+            self.intend(&portal.output);
+        }
         let mut run = self.run(portal.output.clone(), prepared.effect.clone(), change, prepared.relies.clone());
         run.shape = prepared.shape.get().cloned();
         run.formats = portal.formats.clone();
@@ -952,6 +992,9 @@ impl Engine {
 
     /// Takes a `Close`. `bytes` is the whole message.
     pub fn close(&mut self, what: Named<'_>, bytes: &[u8]) {
+        if self.skipping {
+            return;
+        }
         let change = match what {
             Named::Statement(name) => Change::NoPrepared(Some(name.to_owned())),
             Named::Portal(name) => Change::NoPortal(name.to_owned()),
@@ -967,6 +1010,7 @@ impl Engine {
 
     /// Takes a `Sync`.
     pub fn sync(&mut self) {
+        self.skipping = false;
         wire::put_sync(&mut self.to_server);
         self.expected.push_back(Expect::Ready { sync: true, own: false });
     }
@@ -1019,6 +1063,21 @@ impl Engine {
         if frame.tag == b'D' {
             return self.row(frame.body(), stops, metrics);
         }
+        let uncovered = match self.expected.front() {
+            Some(Expect::Simple(run) | Expect::Execute { run, .. }) if run.running => Some(run.at),
+            _ => None,
+        };
+        let outcome = self.answered(frame, metrics);
+        if let (Err(_), Some(at)) = (&outcome, uncovered) {
+            // Whoever was to write the entry of these rows may be gone.
+            self.to_client.truncate(at);
+            self.guards.retain(|guard| guard.at <= at);
+        }
+        outcome
+    }
+
+    /// Takes a message that is no row.
+    fn answered(&mut self, frame: &Frame<'_>, metrics: &Metrics) -> Result<(), Fatal> {
         let message = Backend::parse(frame).map_err(|error| Fatal::Server(error.to_string()))?;
         match message {
             // A row can be put into each of these; `scrub` says how.
@@ -1151,6 +1210,10 @@ impl Engine {
         match self.expected.front_mut() {
             Some(Expect::Own) => Ok(()),
             Some(Expect::Simple(run)) => {
+                // Rows that came before would stand before the part's beginning, and leave without their entry.
+                if run.running {
+                    return Err(Fatal::Server("a second RowDescription of one statement".to_owned()));
+                }
                 run.running = true;
                 run.at = self.to_client.len();
                 run.formats = attested.fields().map(|field| field.format).collect();
@@ -1470,6 +1533,7 @@ impl Engine {
             }
             self.expected.pop_front();
         }
+        self.skipping = extended && self.expected.is_empty();
         // Names mean what they meant, but for what is still to come.
         self.sent = self.done.clone();
         for change in self.expected.iter().filter_map(Expect::change) {

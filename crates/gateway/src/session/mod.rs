@@ -393,6 +393,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     async fn stand_again(&mut self) -> Result<(), Ended> {
         if self.engine.status() != TransactionStatus::Idle
             || !self.engine.is_idle()
+            || self.engine.is_skipping()
             || self.wires.from_client.is_empty()
         {
             return Ok(());
@@ -523,7 +524,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             Frontend::CopyData(_) | Frontend::CopyDone | Frontend::CopyFail(_) => {}
             Frontend::Secret(_) => return Err(Ended::Fatal(Fatal::Server("a password out of turn".to_owned()))),
         }
-        if frame.tag == b'Q' {
+        if frame.tag == b'Q' && !self.engine.is_skipping() {
             self.hold |= self.engine.changes_wish();
         }
         Ok(())
@@ -801,7 +802,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
 
     /// Does what succeeded statements change; tells whether anything was done.
     async fn after_effects(&mut self) -> Result<bool, Ended> {
-        if !self.engine.is_idle() {
+        if !self.engine.is_idle() || self.engine.is_skipping() {
             return Ok(false);
         }
         let effects = self.engine.take_effects();

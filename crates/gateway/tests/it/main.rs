@@ -3,6 +3,7 @@
 mod bypass;
 mod clients;
 mod closed;
+mod engine;
 mod kill;
 mod machine;
 mod names;
