@@ -281,6 +281,24 @@ fn server_of(config: &Config) -> Result<Server, GatewayError> {
 ///
 /// [`GatewayError`].
 pub fn control_config(config: &Config, secrets: &Secrets) -> Result<(tokio_postgres::Config, TlsRoots), GatewayError> {
+    let role = &config.server.control_role;
+    let password = match &config.server.control_password {
+        Some(path) => read(path)?.trim().to_owned(),
+        None => secrets.roles.password(role),
+    };
+    role_config(config, role, &password)
+}
+
+/// Returns the same for a role and its password.
+///
+/// # Errors
+///
+/// [`GatewayError`].
+pub fn role_config(
+    config: &Config,
+    role: &str,
+    password: &str,
+) -> Result<(tokio_postgres::Config, TlsRoots), GatewayError> {
     let given = &config.server;
     let mut connection = tokio_postgres::Config::new();
     if given.host.starts_with('/') {
@@ -288,14 +306,10 @@ pub fn control_config(config: &Config, secrets: &Secrets) -> Result<(tokio_postg
     } else {
         connection.host(&given.host);
     }
-    let password = match &given.control_password {
-        Some(path) => read(path)?.trim().to_owned(),
-        None => secrets.roles.password(&given.control_role),
-    };
     connection
         .port(given.port)
         .dbname(&given.database)
-        .user(&given.control_role)
+        .user(role)
         .password(password)
         .application_name("vigie-gateway-control")
         .connect_timeout(Duration::from_secs(10))
@@ -330,7 +344,12 @@ pub fn seal_keys(config: &Config, map: &DataMap) -> Result<Option<SealKeys>, Gat
     keys.map(Some).map_err(|error| GatewayError::Wrong { path: path.clone(), why: error.to_string() })
 }
 
-fn people_of(config: &Config) -> Result<People, GatewayError> {
+/// Reads the HR record.
+///
+/// # Errors
+///
+/// [`GatewayError`].
+pub fn people_of(config: &Config) -> Result<People, GatewayError> {
     let path = &config.people.file;
     People::parse(&read(path)?)
         .map_err(|faults| GatewayError::Wrong { path: path.clone(), why: faults.to_string().replace('\n', "; ") })

@@ -53,9 +53,4 @@ pub mod metrics;
 pub mod pool;
 
 pub use gateway::{Gateway, GatewayError};
-
-/// Returns an error with all its causes, in one line.
-pub fn in_full(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
-}
+pub use vigie_ledger::in_full;

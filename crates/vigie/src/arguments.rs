@@ -4,6 +4,7 @@ use crate::choices::ChoicesOptions;
 use crate::gateway::arguments::{GatewayOptions, ReportOptions};
 use crate::ledger::arguments::{LedgerOptions, WitnessOptions};
 use crate::policy::arguments::PolicyOptions;
+use crate::series::SeriesOptions;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use vigie_browser::Patience;
@@ -81,6 +82,8 @@ pub enum Command {
     Gateway(GatewayOptions),
     /// Say who read a person's data, and prove it
     AccessReport(ReportOptions),
+    /// Release scheduled figures with differential privacy, and keep their budget
+    Series(SeriesOptions),
     /// Read statements for a gateway, which starts this itself
     #[command(hide = true)]
     StatementReader,

@@ -1,5 +1,5 @@
 //! The command line: `vigie inspect`, `campaign`, `judge`, `verify`, `export`, `timestamp`, `timeline`, `compare`,
-//! `key`, `ledger`, `witness`, `policy`, `choices`, `gateway`, `access-report`, `demo`,
+//! `key`, `ledger`, `witness`, `policy`, `choices`, `gateway`, `access-report`, `series`, `demo`,
 //! `doctor`.
 //!
 //! Standard output carries the answer, standard error everything else. Exit codes are those of CONTRACTS.md:
@@ -20,6 +20,7 @@ mod keep;
 mod ledger;
 mod policy;
 mod progress;
+mod series;
 mod timeline;
 mod timestamp;
 mod verify;
@@ -81,6 +82,7 @@ async fn run(arguments: &Arguments) -> Result<u8, Fault> {
         Command::Policy(options) => policy::run(options, &arguments.common).await,
         Command::Choices(options) => choices::run(options, &arguments.common).await,
         Command::Gateway(options) => gateway::run(options, &arguments.common).await,
+        Command::Series(options) => series::run(options, &arguments.common).await,
         Command::AccessReport(options) => gateway::access_report(options, &arguments.common).await,
         // Answered before there were threads.
         Command::StatementReader => Ok(2),

@@ -12,6 +12,7 @@ mod setting_up;
 mod tickets;
 
 pub use asking::access_report;
+pub use private::file as write_private;
 
 use crate::{arguments::Common, fault::Fault};
 use arguments::{ConfigOptions, GatewayCommand, GatewayOptions};
@@ -19,7 +20,8 @@ use std::{io, process::ExitCode};
 use vigie_gateway::{GatewayError, config::Config};
 use vigie_statement::worker::Worker;
 
-fn fault(error: &GatewayError) -> Fault {
+/// Returns what is told of an error of a gateway.
+pub fn fault(error: &GatewayError) -> Fault {
     Fault::Gateway { why: vigie_gateway::in_full(error), help: error.help() }
 }
 
