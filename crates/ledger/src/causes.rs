@@ -1,10 +1,8 @@
 //! How an error is told to a person: with its causes, in one sentence.
 
-use std::error::Error;
-
 /// Returns an error with its causes, each after a colon; what was said already is not said again, and the number that Rust
 /// adds to the system's words is left out.
-pub fn in_full(error: &dyn Error) -> String {
+pub fn in_full(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     causes.fold(error.to_string(), |text, cause| {
         let said = cause.to_string();
@@ -22,7 +20,7 @@ mod tests {
 
     #[derive(Debug, thiserror::Error)]
     #[error("{0}")]
-    struct Said(&'static str, #[source] Option<Box<dyn Error>>);
+    struct Said(&'static str, #[source] Option<Box<dyn std::error::Error>>);
 
     #[test]
     fn causes_follow_one_another_without_repetition() {

@@ -13,6 +13,7 @@ use crate::{
 };
 use serde_json::json;
 use std::io::Read as _;
+use vigie_choices::Subject;
 use vigie_gateway::{
     gateway::seal_keys,
     sealed::{
@@ -70,7 +71,14 @@ pub async fn seal(options: &SealOptions, common: &Common) -> Result<u8, Fault> {
         help: Some("make a key with `vigie gateway seal-key FILE`, and name it".to_owned()),
     })?;
     match &options.subject {
-        Some(subject) => value(&column, &keys, subject, common),
+        Some(subject) => {
+            // As the database prints it, which is what a cell is bound to.
+            let subject = Subject::parse(map.subject_type, subject).map_err(|error| Fault::Gateway {
+                why: in_full(&error),
+                help: Some("give the person's id as the data map's tables have it".to_owned()),
+            })?;
+            value(&column, &keys, subject.as_str(), common)
+        }
         None => whole(&column, &keys, options, common).await,
     }
 }

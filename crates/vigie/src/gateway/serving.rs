@@ -71,7 +71,8 @@ pub async fn serve(options: &ConfigOptions, common: &Common) -> Result<u8, Fault
     let admin_address = admin.as_ref().map(|(address, _)| *address);
     if common.json {
         let admin = admin_address.map(|address| format!("http://{address}/"));
-        print_line(&json_of(&json!({ "listening": address.to_string(), "admin": admin }))?);
+        let document = json!({ "schema": "vigie-gateway-serving/1", "listening": address.to_string(), "admin": admin });
+        print_line(&json_of(&document)?);
     } else if !common.quiet {
         let admin = admin_address.map(|address| format!(", and its operator at http://{address}/")).unwrap_or_default();
         eprintln!(

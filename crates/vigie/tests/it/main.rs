@@ -5,6 +5,7 @@
 
 mod bundles;
 mod command_line;
+mod deployment;
 mod fixtures;
 mod gateway;
 mod hostile;
@@ -45,6 +46,7 @@ fn main() {
     trials.extend(hostile::trials(&world));
     trials.extend(ledger::trials(&world));
     trials.extend(gateway::trials(&world));
+    trials.extend(deployment::trials(&world));
     let conclusion = libtest_mimic::run(&arguments, trials);
     drop(world);
     conclusion.exit();
