@@ -21,8 +21,8 @@ use crate::{
 use axum::{
     Router,
     body::Bytes,
-    extract::{ConnectInfo, Path, State},
-    http::{HeaderMap, StatusCode, header},
+    extract::{ConnectInfo, FromRequestParts, Path, State},
+    http::{HeaderMap, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -104,6 +104,20 @@ impl Face {
     }
 }
 
+/// Proof that whoever asks may ask about people.
+struct Admitted;
+
+impl FromRequestParts<Face> for Admitted {
+    type Rejection = Rejection;
+
+    async fn from_request_parts(parts: &mut Parts, face: &Face) -> Result<Self, Rejection> {
+        let unknown = |_| Rejection(StatusCode::FORBIDDEN, "it is not known who asks".to_owned());
+        let ConnectInfo(peer) = ConnectInfo::<SocketAddr>::from_request_parts(parts, face).await.map_err(unknown)?;
+        face.admit(peer, &parts.headers)?;
+        Ok(Self)
+    }
+}
+
 async fn health(State(face): State<Face>) -> Response {
     let troubles = face.gateway.troubles();
     let status = if troubles.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
@@ -116,13 +130,7 @@ async fn metrics(State(face): State<Face>) -> Response {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }
 
-async fn explain(
-    State(face): State<Face>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    headers: HeaderMap,
-    Path(id): Path<String>,
-) -> Result<Response, Rejection> {
-    face.admit(peer, &headers)?;
+async fn explain(State(face): State<Face>, _: Admitted, Path(id): Path<String>) -> Result<Response, Rejection> {
     let unreadable = || Rejection(StatusCode::BAD_REQUEST, "a decision is named by 32 hexadecimal digits".to_owned());
     let id = read_event_id(&id).ok_or_else(unreadable)?;
     match face.gateway.account.explain(id).await {
@@ -135,22 +143,14 @@ async fn explain(
 
 async fn access_report(
     State(face): State<Face>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    headers: HeaderMap,
+    _: Admitted,
     Path(person): Path<String>,
 ) -> Result<Response, Rejection> {
-    face.admit(peer, &headers)?;
     let lines = face.gateway.account.access_report(person.as_bytes()).await.map_err(|error| failed(&error))?;
     Ok(document(StatusCode::OK, &report::to_json(&lines)))
 }
 
-async fn erase(
-    State(face): State<Face>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    headers: HeaderMap,
-    Path(person): Path<String>,
-) -> Result<Response, Rejection> {
-    face.admit(peer, &headers)?;
+async fn erase(State(face): State<Face>, _: Admitted, Path(person): Path<String>) -> Result<Response, Rejection> {
     let account = &face.gateway.account;
     let refuse = |error: NotErased| failed(&error);
     // What was begun before and not logged goes first.
@@ -169,13 +169,7 @@ pub fn erased_to_json(erased: Option<&crate::accounting::erasing::ErasureLogged>
     })
 }
 
-async fn answer(
-    State(face): State<Face>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<Response, Rejection> {
-    face.admit(peer, &headers)?;
+async fn answer(State(face): State<Face>, _: Admitted, body: Bytes) -> Result<Response, Rejection> {
     let wrong = |why: String| Rejection(StatusCode::BAD_REQUEST, why);
     let asked: Asked = serde_json::from_slice(&body).map_err(|error| wrong(error.to_string()))?;
     let Some(log) = face.gateway.log().cloned() else {

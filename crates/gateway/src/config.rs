@@ -31,6 +31,9 @@ pub struct Config {
     pub admin_token: Option<PathBuf>,
     /// The file with the gateway's secret: 32 bytes in hexadecimal. All gateways of a deployment share it.
     pub secret: PathBuf,
+    /// The file with the keys of sealed cells, needed if the data map seals columns. All gateways of a deployment share it.
+    #[serde(default)]
+    pub seal_keys: Option<PathBuf>,
     /// The database.
     pub server: Server,
     /// TLS towards clients; without it, only the loopback may be listened on.
@@ -284,6 +287,7 @@ impl Config {
         }
         let paths = [
             Some(&mut config.secret),
+            config.seal_keys.as_mut(),
             config.admin_token.as_mut(),
             config.server.ca.as_mut(),
             config.server.control_password.as_mut(),

@@ -9,10 +9,11 @@ use crate::{
     identity::{Identities, People, Principal, token::Tokens},
     login::{Address, CancelKey, LoginError, Server, VersionFloor, WithoutPassword, cancel},
     metrics::Metrics,
-    place::Networks,
+    place::{Networks, tighten},
     pool::{Pool, RoleSecret},
     pseudonym::PseudonymSecret,
     readings::Readings,
+    sealed::SealKeys,
     session,
     standing::{self, Standing, Wish},
     startup::{Arrival, Door, PlainText, admit},
@@ -280,6 +281,24 @@ fn server_of(config: &Config) -> Result<Server, GatewayError> {
 ///
 /// [`GatewayError`].
 pub fn control_config(config: &Config, secrets: &Secrets) -> Result<(tokio_postgres::Config, TlsRoots), GatewayError> {
+    let role = &config.server.control_role;
+    let password = match &config.server.control_password {
+        Some(path) => read(path)?.trim().to_owned(),
+        None => secrets.roles.password(role),
+    };
+    role_config(config, role, &password)
+}
+
+/// Returns the same for a role and its password.
+///
+/// # Errors
+///
+/// [`GatewayError`].
+pub fn role_config(
+    config: &Config,
+    role: &str,
+    password: &str,
+) -> Result<(tokio_postgres::Config, TlsRoots), GatewayError> {
     let given = &config.server;
     let mut connection = tokio_postgres::Config::new();
     if given.host.starts_with('/') {
@@ -287,14 +306,10 @@ pub fn control_config(config: &Config, secrets: &Secrets) -> Result<(tokio_postg
     } else {
         connection.host(&given.host);
     }
-    let password = match &given.control_password {
-        Some(path) => read(path)?.trim().to_owned(),
-        None => secrets.roles.password(&given.control_role),
-    };
     connection
         .port(given.port)
         .dbname(&given.database)
-        .user(&given.control_role)
+        .user(role)
         .password(password)
         .application_name("vigie-gateway-control")
         .connect_timeout(Duration::from_secs(10))
@@ -307,10 +322,43 @@ pub fn control_config(config: &Config, secrets: &Secrets) -> Result<(tokio_postg
     Ok((connection, roots))
 }
 
+/// Reads the keys of sealed cells; none are needed for a map without sealed columns.
+///
+/// # Errors
+///
+/// [`GatewayError`].
+pub fn seal_keys(config: &Config, map: &DataMap) -> Result<Option<SealKeys>, GatewayError> {
+    let Some(path) = &config.seal_keys else {
+        let sealed = map.tables.iter().find_map(|table| {
+            table.columns.iter().find(|column| column.sealed).map(|column| format!("{}.{}", table.name, column.name))
+        });
+        return match sealed {
+            None => Ok(None),
+            Some(column) => Err(GatewayError::Wrong {
+                path: config.policy.map.clone(),
+                why: format!("it seals `{column}`, and the configuration has no `seal_keys` to open cells with"),
+            }),
+        };
+    };
+    let keys = SealKeys::parse(&read(path)?);
+    keys.map(Some).map_err(|error| GatewayError::Wrong { path: path.clone(), why: error.to_string() })
+}
+
+/// Reads the HR record.
+///
+/// # Errors
+///
+/// [`GatewayError`].
+pub fn people_of(config: &Config) -> Result<People, GatewayError> {
+    let path = &config.people.file;
+    People::parse(&read(path)?)
+        .map_err(|faults| GatewayError::Wrong { path: path.clone(), why: faults.to_string().replace('\n', "; ") })
+}
+
 fn door_of(config: &Config, secrets: &Secrets) -> Result<Door, GatewayError> {
     let people = &config.people.file;
     let wrong = |path: &Path, why: String| GatewayError::Wrong { path: path.to_owned(), why };
-    let parsed = People::parse(&read(people)?).map_err(|faults| wrong(people, faults.to_string()))?;
+    let parsed = people_of(config)?;
     let tls = match &config.tls {
         None => None,
         Some(tls) => {
@@ -411,21 +459,31 @@ impl Gateway {
         self.log.as_ref()
     }
 
-    /// Reads the policy again and puts it in force; sessions take it over between transactions.
+    /// Reads the policy, the HR record and the certificates again and puts them in force, all or none of them; sessions
+    /// take them over between transactions.
     ///
     /// # Errors
     ///
-    /// [`GatewayError`]; the policy before stays in force.
+    /// [`GatewayError`]; everything stays as it was.
     pub async fn reload(&self) -> Result<(), GatewayError> {
         let compiled = compile(&self.config)?;
+        let people = people_of(&self.config)?;
         let epoch = join(compiled, &self.control, &self.secrets, &self.config).await?;
-        self.pool.keep_only(|role| epoch.views.contains_key(role));
-        *self.epoch.write().expect("nobody panics with the policy in hand") = Arc::new(epoch);
         if let Some(tls) = &self.door.tls {
             let path = self.config.tls.as_ref().map(|tls| tls.certificate.clone()).unwrap_or_default();
             tls.reload().map_err(|error| GatewayError::Wrong { path, why: crate::in_full(&error) })?;
         }
+        self.pool.keep_only(|role| epoch.views.contains_key(role));
+        // Before the epoch, by whose change sessions see that there is something new.
+        self.door.identities.take_over(people);
+        *self.epoch.write().expect("nobody panics with the policy in hand") = Arc::new(epoch);
         Ok(())
+    }
+
+    /// Returns somebody who is here as the HR record has him now; nothing if it would no longer let him in from there.
+    pub fn again(&self, principal: &Principal, peer: IpAddr) -> Option<Principal> {
+        let principal = self.door.identities.again(principal)?;
+        tighten(&principal, peer, &self.door.networks).is_ok().then_some(principal)
     }
 
     /// Decides where somebody stands.
@@ -727,6 +785,7 @@ async fn join(
 ) -> Result<Epoch, GatewayError> {
     let known = control.known(&compiled.map.role_prefix()).await?;
     let unique = control.unique().await?;
+    let seal_keys = seal_keys(config, &compiled.map)?.map(Arc::new);
     let mut views = HashMap::new();
     for role in &compiled.roles {
         let pseudonyms = role
@@ -735,7 +794,7 @@ async fn join(
             .map(|purpose| secrets.pseudonyms.of_purpose(purpose.as_str(), compiled.map.subject_type));
         let figures = figures::rules(&compiled, role, &known, &unique, &config.aggregates)
             .map_err(|error| GatewayError::Policy(error.to_string()))?;
-        let view = View::new(&compiled, role, &known, pseudonyms, figures, config.limits.max_rows);
+        let view = View::new(&compiled, role, &known, pseudonyms, seal_keys.clone(), figures, config.limits.max_rows);
         let wanted = role.rights.tables().count();
         if view.own.len() < wanted {
             return Err(GatewayError::NotApplied(role.name.to_string()));

@@ -17,7 +17,10 @@ pub mod token;
 use crate::{scram::server::Credential, tls::certificate::Names};
 use ipnet::IpNet;
 use jiff::civil::Date;
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, PoisonError, RwLock},
+};
 use vigie_policy::{
     Facts,
     names::{Country, Entity, Group},
@@ -137,7 +140,7 @@ pub enum IdentityError {
 /// Everybody that may prove who he is.
 #[derive(Debug)]
 pub struct Identities {
-    people: People,
+    people: RwLock<Arc<People>>,
     tokens: Option<token::Tokens>,
     secret: [u8; 32],
 }
@@ -167,12 +170,35 @@ impl Identities {
     /// Knows people, and takes tokens if a provider is given. `secret` makes up salts for unknown names: constant, and
     /// shared by all gateways of a deployment.
     pub fn new(people: People, tokens: Option<token::Tokens>, secret: [u8; 32]) -> Self {
-        Self { people, tokens, secret }
+        Self { people: RwLock::new(Arc::new(people)), tokens, secret }
+    }
+
+    /// Knows these people from now on, instead of those before.
+    pub fn take_over(&self, people: People) {
+        *self.people.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(people);
+    }
+
+    /// Returns the records in force.
+    pub fn people(&self) -> Arc<People> {
+        self.people.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Returns somebody who proved who he is as the records have him now; nothing if they would no longer let him in.
+    pub fn again(&self, principal: &Principal) -> Option<Principal> {
+        let people = self.people();
+        match &principal.attested_by {
+            Attestation::HrRecord => self.by_password(&principal.id, principal.method),
+            Attestation::Certificate { name, .. } => {
+                let record = people.by_certificate(name).filter(|record| record.id == principal.id)?;
+                Some(record.principal(principal.attested_by.clone(), principal.method))
+            }
+            Attestation::IdentityProvider { .. } => agreed(&people, principal.clone()).ok(),
+        }
     }
 
     /// Returns how a client that asks for this name shall prove it.
     pub fn ask(&self, name: &str, channel: Channel) -> Ask {
-        match self.people.record(name).and_then(|record| record.scram.clone()) {
+        match self.people().record(name).and_then(|record| record.scram.clone()) {
             Some(verifier) => Ask::Scram(Credential::Known(verifier)),
             None if self.tokens.is_some() && channel == Channel::Encrypted => Ask::Token,
             None => Ask::Scram(Credential::Unknown { name: name.to_owned(), secret: self.secret }),
@@ -181,7 +207,8 @@ impl Identities {
 
     /// Returns who proved the password of this name.
     pub fn by_password(&self, name: &str, method: Method) -> Option<Principal> {
-        let record = self.people.record(name).filter(|record| record.scram.is_some())?;
+        let people = self.people();
+        let record = people.record(name).filter(|record| record.scram.is_some())?;
         Some(record.principal(Attestation::HrRecord, method))
     }
 
@@ -192,10 +219,11 @@ impl Identities {
     /// If it names nobody, more than one, or someone else than was asked for.
     pub fn by_certificate(&self, asked: &str, names: &Names) -> Result<Principal, IdentityError> {
         let serial = names.serial.clone();
+        let people = self.people();
         let all = names.uris.iter().chain(&names.emails).chain(&names.hosts).chain(&names.common);
         let mut found: Option<(&Record, &String)> = None;
         for name in all {
-            if let Some(record) = self.people.by_certificate(name) {
+            if let Some(record) = people.by_certificate(name) {
                 if found.is_some_and(|(first, _)| first.id != record.id) {
                     return Err(IdentityError::CertificateOfSeveral { serial });
                 }
@@ -216,24 +244,29 @@ impl Identities {
     /// If the token is refused, is about someone else than was asked for, or says another place than the HR record.
     pub fn by_token(&self, asked: &str, token: &str, now: jiff::Timestamp) -> Result<Principal, IdentityError> {
         let tokens = self.tokens.as_ref().ok_or(IdentityError::Token(token::TokenError::NotTaken))?;
-        let mut principal = tokens.verify(token, now).map_err(IdentityError::Token)?;
+        let principal = tokens.verify(token, now).map_err(IdentityError::Token)?;
         if principal.id != asked {
             return Err(IdentityError::SomeoneElse { asked: asked.to_owned(), proved: principal.id });
         }
-        if let Some(record) = self.people.record(&principal.id) {
-            let disagree = |what| IdentityError::Disagree { id: principal.id.clone(), what };
-            if record.attested.entity != principal.attested.entity {
-                return Err(disagree("legal entity"));
-            }
-            if record.attested.country != principal.attested.country {
-                return Err(disagree("country"));
-            }
-            principal.addresses.clone_from(&record.addresses);
-            principal.display.clone_from(&record.name);
-            principal.kind = record.kind;
-        }
-        Ok(principal)
+        agreed(&self.people(), principal)
     }
+}
+
+/// Returns whom a token is about, with what only his record says; the two must agree on where he is.
+fn agreed(people: &People, mut principal: Principal) -> Result<Principal, IdentityError> {
+    if let Some(record) = people.record(&principal.id) {
+        let disagree = |what| IdentityError::Disagree { id: principal.id.clone(), what };
+        if record.attested.entity != principal.attested.entity {
+            return Err(disagree("legal entity"));
+        }
+        if record.attested.country != principal.attested.country {
+            return Err(disagree("country"));
+        }
+        principal.addresses.clone_from(&record.addresses);
+        principal.display.clone_from(&record.name);
+        principal.kind = record.kind;
+    }
+    Ok(principal)
 }
 
 /// Whether what is said can be overheard.

@@ -9,7 +9,7 @@
 //! Out of scope: what is permitted (`policy`), what SQL means (`statement`), what a ledger is (`ledger`).
 //!
 //! In reading order: [`config`]; [`wire`], [`scram`], [`tls`], [`identity`], [`place`], [`startup`], [`login`] (the
-//! protocol, both ways, and who speaks it); [`subject`], [`stop`], [`pseudonym`], [`scrub`], [`shape`], [`view`], [`copy`],
+//! protocol, both ways, and who speaks it); [`subject`], [`stop`], [`pseudonym`], [`sealed`], [`scrub`], [`shape`], [`view`], [`copy`],
 //! [`aggregate`] (what is done to rows); [`readings`], [`treat`], [`standing`] and [`session`] (statements, and the state
 //! of a client); [`accounting`] (entries, before anything leaves); [`pool`], [`control`], [`metrics`], [`gateway`];
 //! [`explain`] and [`admin`] (what its operator is told).
@@ -32,6 +32,7 @@ pub mod copy;
 pub mod figures;
 pub mod pseudonym;
 pub mod scrub;
+pub mod sealed;
 pub mod shape;
 pub mod stop;
 pub mod subject;
@@ -52,9 +53,4 @@ pub mod metrics;
 pub mod pool;
 
 pub use gateway::{Gateway, GatewayError};
-
-/// Returns an error with all its causes, in one line.
-pub fn in_full(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
-}
+pub use vigie_ledger::in_full;

@@ -40,6 +40,12 @@ pub struct Metrics {
     pub stopped_rows: Count,
     /// Statements whose rows did not leave because they could not be logged.
     pub not_logged: Count,
+    /// Sealed cells that were opened.
+    pub opened_cells: Count,
+    /// Sealed cells that did not open, and left as they are.
+    pub closed_cells: Count,
+    /// Values of sealed columns that were not sealed.
+    pub unsealed_cells: Count,
     /// Errors of the server whose words were replaced.
     pub scrubbed: Count,
     /// Times that a session came to stand on a ticket of emergency.
@@ -118,6 +124,19 @@ impl Metrics {
             "not_logged_total",
             "Results held back because they could not be logged.",
             self.not_logged.value(),
+        );
+        line("counter", "opened_cells_total", "Sealed cells that were opened.", self.opened_cells.value());
+        line(
+            "counter",
+            "closed_cells_total",
+            "Sealed cells that did not open: changed, moved, or of an unknown key.",
+            self.closed_cells.value(),
+        );
+        line(
+            "counter",
+            "unsealed_cells_total",
+            "Values of sealed columns that were not sealed.",
+            self.unsealed_cells.value(),
         );
         line("counter", "scrubbed_total", "Errors of the server whose words were replaced.", self.scrubbed.value());
         line(

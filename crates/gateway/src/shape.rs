@@ -4,7 +4,7 @@
 //! cursors, and says nothing for what was computed. What `statement` read of the text is held against that: if the two
 //! disagree, nothing leaves. So a mistake in reading SQL costs an answer, and shows no row.
 
-use crate::wire::RowDescription;
+use crate::{sealed::Bound, wire::RowDescription};
 use std::collections::HashMap;
 use vigie_policy::names::{ColumnName, TableName};
 
@@ -29,6 +29,8 @@ pub struct OriginColumn {
     pub name: ColumnName,
     /// Whether the context may see its values, or only a pseudonym in their place.
     pub plain: bool,
+    /// What its cells are bound to, if they are sealed.
+    pub sealed: Option<Bound>,
 }
 
 /// All that a context may name, by the ids of tables and views.
@@ -76,6 +78,8 @@ pub struct Shape {
     pub alike: Vec<u8>,
     /// Which columns the client gets as pseudonyms, in ascending order.
     pub pseudonyms: Vec<usize>,
+    /// Which columns hold sealed cells, in ascending order, and what those are bound to.
+    pub sealed: Vec<(usize, Bound)>,
     /// What is disclosed of each relation.
     pub disclosed: Vec<Disclosed>,
 }
@@ -179,6 +183,8 @@ impl Shape {
                     return Err(Mismatch(format!("`{}` may not be seen", column.name)));
                 }
                 shape.pseudonyms.push(at);
+            } else if let Some(bound) = &column.sealed {
+                shape.sealed.push((at, bound.clone()));
             }
             if !appended {
                 // A self-join shows the same column twice: each instance takes one of them.

@@ -64,8 +64,8 @@ pub fn decide(
     let facts = principal.attested.facts(today);
     let wanted = wish.ticket.as_deref().and_then(|id| id.parse::<i64>().ok());
     // Glass is broken only by name: a ticket of emergency is not used because it happens to be there.
-    let ticket = match wanted {
-        Some(id) => tickets.iter().find(|ticket| ticket.id == id),
+    let ticket = match &wish.ticket {
+        Some(_) => tickets.iter().find(|ticket| Some(ticket.id) == wanted),
         None => tickets.iter().find(|ticket| !ticket.break_glass),
     };
     let asker = |ticket: Option<&Ticket>| Asker {
@@ -79,7 +79,7 @@ pub fn decide(
     // Who needs no ticket uses none, unless one is named.
     let without = compiled.decide(&asker(None));
     let (decision, used) = match (without, ticket) {
-        (permit @ Decision::Permit { .. }, _) if wanted.is_none() => (permit, None),
+        (permit @ Decision::Permit { .. }, _) if wish.ticket.is_none() => (permit, None),
         (_, Some(ticket)) => (compiled.decide(&asker(Some(ticket))), Some(ticket.clone())),
         (decision, None) => (decision, None),
     };
@@ -97,7 +97,7 @@ pub fn decide(
             (nobody.clone(), Some((reasons, help.clone())))
         }
     };
-    let named_in_vain = wanted.is_some() && ticket.is_none();
+    let named_in_vain = wish.ticket.is_some() && ticket.is_none();
     let denied = match denied {
         None if named_in_vain => Some((
             vec!["the ticket named is not valid for this reader and purpose".to_owned()],

@@ -16,7 +16,7 @@ use crate::{
     wire::TransactionStatus,
 };
 use std::sync::Arc;
-use vigie_policy::rights::RoleKind;
+use vigie_policy::{DataMap, rights::RoleKind};
 use vigie_statement::{
     Read, Relation, Statement, Write,
     reading::{
@@ -56,6 +56,8 @@ pub struct Asked<'session> {
     pub engine: &'session Engine,
     /// What it may see.
     pub view: &'session Arc<View>,
+    /// The data map, with the purposes that there are.
+    pub map: &'session DataMap,
     /// Why it may see nothing, and the way out, if that is so.
     pub denied: Option<(&'session [String], &'session str)>,
     /// The tables that the ticket is for, and the ticket, if rights rest on one.
@@ -75,7 +77,8 @@ pub fn treat(sql: &str, statement: &Statement, fingerprint: [u8; 32], asked: &As
         Statement::Reset { name } => match name.as_deref() {
             Some(name) if name.starts_with("vigie.") => about.set(name, None, false),
             Some(name) if SETTINGS.contains(&name) || name == "statement_timeout" => forward(Forward::plain(sql)),
-            _ => about.refuse("this setting is the gateway's", "reset single settings of your own, such as TimeZone"),
+            Some(_) => about.refuse("this setting is the gateway's", "reset settings of your own, such as TimeZone"),
+            None => about.reset_all(),
         },
         Statement::Show { .. } | Statement::SetTransaction { .. } => forward(Forward::plain(sql)),
         Statement::Declare { cursor, hold, binary, read, .. } => {
@@ -109,19 +112,19 @@ pub fn treat(sql: &str, statement: &Statement, fingerprint: [u8; 32], asked: &As
         Statement::Deallocate { name } => {
             forward(Forward { naming: Naming::Deallocate(name.clone()), ..Forward::plain(sql) })
         }
-        Statement::Explain { statement, .. } => {
-            let _ = statement;
-            about.refuse(
-                "a plan tells of rows that may not be seen: how many there are, and what is filtered out",
-                "ask the operator to explain the statement",
-            )
-        }
+        // Without ANALYZE, too: estimates come from statistics over all rows, hidden ones included, so that
+        // `EXPLAIN … WHERE email = 'x'` tells about how many there are; and filters show the row policies.
+        Statement::Explain { .. } => about.refuse(
+            "a plan tells of rows that may not be seen: how many there are, and what is filtered out",
+            "ask the operator to explain the statement",
+        ),
         Statement::CopyOut { source, format } => about.copy_out(source, format),
         Statement::CopyIn { .. } => about.refuse("COPY FROM does not pass the gateway", "use INSERT"),
-        Statement::Refused { what, why } if what.starts_with("DISCARD") => {
-            let _ = why;
+        Statement::Refused { what, .. } if what.starts_with("DISCARD") => {
             forward(Forward { effect: Effect::Discard, ..Forward::plain("DISCARD ALL") })
         }
+        // Nobody can listen here, so there is nothing to give up; pools ask for it whenever a connection comes back.
+        Statement::Refused { what, .. } if what == "UNLISTEN" => forward(Forward::plain(sql)),
         Statement::Refused { what, why } => about.refuse(&format!("{what} does not pass the gateway: {why}"), ""),
     }
 }
@@ -192,6 +195,31 @@ impl About<'_> {
         }
     }
 
+    /// Sets everything back to what it was at the start, the purpose included, as PostgreSQL has it. What the gateway set
+    /// for the session is set again after it (`Session::after_effects`); what the policy sets rests on the role.
+    fn reset_all(&self) -> Treatment {
+        if self.asked.engine.status() != TransactionStatus::Idle {
+            return self.within_transaction("RESET ALL sets back the purpose, which");
+        }
+        forward(Forward { effect: Effect::ResetAll, ..Forward::plain(self.sql) })
+    }
+
+    fn within_transaction(&self, what: &str) -> Treatment {
+        let hint = "end the transaction first; a purpose holds for whole transactions";
+        self.refusal("25001", format!("{what} cannot be changed within a transaction"), hint, Vec::new())
+    }
+
+    fn unknown_purpose(&self, name: &str) -> Treatment {
+        let map = &self.asked.map;
+        let known: Vec<&str> = map.purposes.iter().map(|purpose| purpose.name.as_str()).collect();
+        let hint = match map.nearest_purpose(name) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("known are {}", known.join(", ")),
+        };
+        let message = format!("purpose `{}` is not in the policy", name.escape_default());
+        self.refusal("22023", message, &hint, vec!["unknown purpose".to_owned()])
+    }
+
     fn set(&self, name: &str, value: Option<&str>, local: bool) -> Treatment {
         let what = match name {
             "vigie.purpose" => Some(AskedFor::Purpose),
@@ -202,13 +230,12 @@ impl About<'_> {
         };
         if let Some(what) = what {
             if local || self.asked.engine.status() != TransactionStatus::Idle {
-                let hint = "end the transaction first; a purpose holds for whole transactions";
-                return self.refusal(
-                    "25001",
-                    format!("{name} cannot be changed within a transaction"),
-                    hint,
-                    Vec::new(),
-                );
+                return self.within_transaction(name);
+            }
+            if let (AskedFor::Purpose, Some(purpose)) = (what, value.filter(|value| !value.is_empty()))
+                && self.asked.map.purpose(purpose).is_none()
+            {
+                return self.unknown_purpose(purpose);
             }
             let effect = Effect::Ask(vec![(what, value.map(str::to_owned))]);
             // The server takes any name with a dot, and no policy looks at it; so SHOW tells the truth.
@@ -641,6 +668,10 @@ fn is_dangerous(name: &str) -> bool {
         "query_to_json",
     ];
     let name = name.to_ascii_lowercase();
+    // Gives up locks that nobody can have taken here; pools ask for it whenever a connection comes back.
+    if name == "pg_advisory_unlock_all" {
+        return false;
+    }
     NAMES.contains(&name.as_str())
         || BEGINNINGS.iter().any(|beginning| name.starts_with(beginning))
         || name.contains("_to_xml")

@@ -4,10 +4,12 @@
 
 use crate::{
     aggregate,
+    metrics::Metrics,
     pseudonym::Pseudonyms,
+    sealed::{Bound, Opened, SealKeys},
     shape::{Instance, Origin, OriginColumn, Origins},
 };
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 use vigie_policy::{
     compiled::Compiled,
     map::{SubjectType, Table},
@@ -67,6 +69,8 @@ pub struct View {
     pub bit: Option<u8>,
     /// Makes pseudonyms; `None` without a purpose.
     pub pseudonyms: Option<Pseudonyms>,
+    /// Opens sealed cells.
+    pub seal_keys: Option<Arc<SealKeys>>,
     /// What ids are.
     pub subject_type: SubjectType,
     /// What figures may be made of.
@@ -86,6 +90,7 @@ impl View {
         role: &Role,
         known: &[Known],
         pseudonyms: Option<Pseudonyms>,
+        seal_keys: Option<Arc<SealKeys>>,
         figures: Option<aggregate::Rules>,
         max_rows: u64,
     ) -> Self {
@@ -98,6 +103,7 @@ impl View {
             prefix_operators: known.iter().all(|found| found.prefix_operators),
             bit: role.purpose.as_ref().and_then(|name| compiled.map.purpose(name.as_str())).map(|purpose| purpose.bit),
             pseudonyms,
+            seal_keys,
             subject_type: compiled.map.subject_type,
             figures,
             role_rights: role.clone(),
@@ -127,6 +133,33 @@ impl View {
         self.origins.get(oid).map(|origin| (*oid, origin))
     }
 
+    /// Returns what the cell of a sealed column holds; nothing if the column is not sealed, or if the value leaves as it is:
+    /// one that was never sealed, or that does not open for any of these people.
+    pub fn open<'s>(
+        &self,
+        sealed: &[(usize, Bound)],
+        at: usize,
+        people: impl Iterator<Item = &'s [u8]>,
+        value: &[u8],
+        metrics: &Metrics,
+    ) -> Option<Vec<u8>> {
+        let (_, bound) = sealed.iter().find(|(column, _)| *column == at)?;
+        match self.seal_keys.as_ref()?.open(bound, people, value) {
+            Opened::Value(value) => {
+                metrics.opened_cells.one();
+                Some(value)
+            }
+            Opened::NotSealed => {
+                metrics.unsealed_cells.one();
+                None
+            }
+            Opened::Closed => {
+                metrics.closed_cells.one();
+                None
+            }
+        }
+    }
+
     /// Returns the name of the column with the person's id.
     pub fn subject_name(&self, instance: &Instance) -> Option<&str> {
         self.origins.get(&instance.oid)?.columns.get(&instance.subject).map(|column| column.name.as_str())
@@ -137,7 +170,9 @@ fn origin(table: &Table, found: &Known, role: &Role) -> Origin {
     let subject = table.subject();
     let columns = found.columns.iter().map(|column| {
         let plain = subject.is_none() || role.rights.may_read(&table.name, &column.name);
-        (column.number, OriginColumn { name: column.name.clone(), plain })
+        let sealed = table.column(&column.name).is_some_and(|column| column.sealed);
+        let sealed = sealed.then(|| Bound::to(&table.name.to_string(), column.name.as_str()));
+        (column.number, OriginColumn { name: column.name.clone(), plain, sealed })
     });
     let number = |wanted: &ColumnName| found.columns.iter().find(|it| it.name == *wanted).map(|it| it.number);
     Origin { table: table.name.clone(), subject: subject.and_then(number), columns: columns.collect() }

@@ -53,9 +53,12 @@ pub mod sampling;
 
 pub mod reader;
 
+mod causes;
+
 #[cfg(test)]
 mod tests;
 
+pub use causes::in_full;
 pub use checkpoint::{Checkpoint, SignedCheckpoint};
 pub use entry::{Entry, EventId, Kind};
 pub use hash::Hash;

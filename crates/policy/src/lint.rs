@@ -229,9 +229,9 @@ impl Linter<'_> {
                 self.breach(Rule::ColumnMissing, on, "is in the map but not in the database", help);
                 continue;
             };
-            if column.sealed && !["bytea", "text", "character varying"].contains(&live.type_name.as_str()) {
+            if column.sealed && !["text", "character varying"].contains(&live.type_name.as_str()) {
                 let what = format!("is sealed, but `{}` cannot hold sealed cells", live.type_name);
-                self.breach(Rule::SealedType, &on, what, "make it `bytea` or `text`, or do not seal it");
+                self.breach(Rule::SealedType, &on, what, "make it `text`, or do not seal it");
             }
             if column.search
                 && let Some(help) = way_to_leakproof(&live.type_name)

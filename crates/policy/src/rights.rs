@@ -106,7 +106,8 @@ impl Rights {
                 let actions = Actions {
                     record: may(Action::ReadRecord),
                     aggregate: may(Action::ReadAggregate),
-                    write: may(Action::Write),
+                    // What is sealed is sealed by its owner, with `vigie gateway seal`: readers have no key.
+                    write: may(Action::Write) && !column.sealed,
                     export: may(Action::Export),
                 };
                 (table.name.clone(), column.name.clone(), actions)

@@ -22,6 +22,8 @@ pub struct Series {
     pub dataset: String,
     /// Who gets it.
     pub recipient: String,
+    /// What it is for, as the data map names it: people who did not agree to that are not in it.
+    pub purpose: String,
     /// How often it is released, as an ISO 8601 duration; for people to read.
     pub period: String,
     /// The table.
@@ -164,6 +166,7 @@ impl Series {
     ///     name = "accounts-by-country"
     ///     dataset = "accounts"
     ///     recipient = "statistics@parent.example"
+    ///     purpose = "analytics"
     ///     period = "P1M"
     ///     table = "public.users"
     ///     subject = "id"
@@ -200,6 +203,7 @@ impl Series {
             ("name", &self.name),
             ("dataset", &self.dataset),
             ("recipient", &self.recipient),
+            ("purpose", &self.purpose),
             ("period", &self.period),
             ("table", &self.table),
             ("subject", &self.subject),

@@ -649,7 +649,9 @@ fn refused<T>(what: &str, help: &str) -> Result<T> {
 }
 
 const COMPARISONS: [&str; 6] = ["=", "<>", "<", "<=", ">", ">="];
-const BUCKETS: [&str; 9] =
+
+/// Functions of dimensions and conditions that do not fail on any value of a column.
+pub const BUCKETS: [&str; 9] =
     ["ceil", "ceiling", "date_part", "date_trunc", "extract", "floor", "round", "trunc", "width_bucket"];
 const TYPES: [&str; 17] = [
     "bool",

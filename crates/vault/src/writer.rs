@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender, SyncSender};
 use std::sync::{Arc, Condvar, Mutex};
 use tokio::sync::oneshot;
-use vigie_ledger::EventId;
+use vigie_ledger::{EventId, in_full};
 
 /// Most bytes that become durable together: more would let the first wait for the last.
 const MOST_AT_ONCE: usize = 4 * 1024 * 1024;
@@ -143,17 +143,6 @@ impl Inbox {
     pub(crate) fn stopped(&self) -> Stopped {
         self.reason().unwrap_or_else(|| Stopped("it was closed".into()))
     }
-}
-
-fn in_full(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
 }
 
 /// Closes the inbox at its end.

@@ -5,6 +5,7 @@ use crate::gateway::arguments::{GatewayOptions, ReportOptions};
 use crate::ledger::arguments::{LedgerOptions, WitnessOptions};
 use crate::policy::arguments::PolicyOptions;
 use crate::sample::SampleOptions;
+use crate::series::SeriesOptions;
 use crate::transfer::TransferOptions;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -87,6 +88,8 @@ pub enum Command {
     Sample(SampleOptions),
     /// Say who read a person's data, and prove it
     AccessReport(ReportOptions),
+    /// Release scheduled figures with differential privacy, and keep their budget
+    Series(SeriesOptions),
     /// Read statements for a gateway, which starts this itself
     #[command(hide = true)]
     StatementReader,

@@ -210,6 +210,16 @@ pub enum Fault {
         #[help]
         help: Option<String>,
     },
+    /// A series could not be read or released.
+    #[error("{why}")]
+    #[diagnostic(code(series::failed))]
+    Series {
+        /// Why.
+        why: String,
+        /// The way out.
+        #[help]
+        help: Option<String>,
+    },
     /// A policy that cannot be read, or does not compile.
     #[error("`{}` holds no policy that can be used: {why}", .path.display())]
     #[diagnostic(code(policy::unusable))]

@@ -18,6 +18,8 @@ use vigie_inspection::{
     evidence::Evidence,
 };
 
+pub use vigie_ledger::in_full;
+
 /// Returns the folder below which everything is kept.
 pub fn home(common: &Common) -> Result<PathBuf, Fault> {
     if let Some(home) = &common.home {
@@ -162,20 +164,6 @@ pub fn file(path: &Path, bytes: &[u8]) -> Result<(), Fault> {
     file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
     file.persist(path).map_err(|error| failed(error.error))?;
     Ok(())
-}
-
-/// Returns an error with its causes, in one sentence.
-pub fn in_full(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(deeper) = cause {
-        let said = deeper.to_string();
-        if !text.contains(&said) {
-            text = format!("{text}: {}", said.split(" (os error").next().unwrap_or(&said));
-        }
-        cause = deeper.source();
-    }
-    text
 }
 
 /// Returns the system's words without the number that Rust adds.

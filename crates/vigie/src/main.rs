@@ -1,5 +1,5 @@
 //! The command line: `vigie inspect`, `campaign`, `judge`, `verify`, `export`, `timestamp`, `timeline`, `compare`,
-//! `key`, `ledger`, `witness`, `policy`, `choices`, `gateway`, `access-report`, `demo`,
+//! `key`, `ledger`, `witness`, `policy`, `choices`, `gateway`, `access-report`, `series`, `demo`,
 //! `doctor`.
 //!
 //! Standard output carries the answer, standard error everything else. Exit codes are those of CONTRACTS.md:
@@ -21,6 +21,7 @@ mod ledger;
 mod policy;
 mod progress;
 mod sample;
+mod series;
 mod timeline;
 mod timestamp;
 mod transfer;
@@ -85,6 +86,7 @@ async fn run(arguments: &Arguments) -> Result<u8, Fault> {
         Command::Gateway(options) => gateway::run(options, &arguments.common).await,
         Command::Transfer(options) => transfer::run(options, &arguments.common).await,
         Command::Sample(options) => sample::run(options, &arguments.common).await,
+        Command::Series(options) => series::run(options, &arguments.common).await,
         Command::AccessReport(options) => gateway::access_report(options, &arguments.common).await,
         // Answered before there were threads.
         Command::StatementReader => Ok(2),

@@ -10,13 +10,9 @@
 
 use super::{ColumnName, Dimension, Direction, Function, Measure, Order, Query, Refusal, Relation, rules::OutputOf};
 use vigie_statement::{
-    aggregate::{AggregateOutput, AggregateQuery, MeasureKind},
+    aggregate::{AggregateOutput, AggregateQuery, BUCKETS, MeasureKind},
     reading::Relation as Named,
 };
-
-/// Functions of dimensions and conditions that do not fail on any value of a column.
-const FUNCTIONS: [&str; 9] =
-    ["date_trunc", "date_part", "extract", "width_bucket", "floor", "ceil", "ceiling", "round", "trunc"];
 
 /// Words that are no columns.
 const KEYWORDS: [&str; 27] = [
@@ -233,7 +229,7 @@ fn columns(text: &str, only: Option<&str>) -> Result<Vec<ColumnName>, Refusal> {
         match token {
             Token::Word(word) if KEYWORDS.contains(&word.as_str()) => last = Last::Other,
             Token::Word(word) if next == Some(&Token::Sign("(")) => {
-                if !FUNCTIONS.contains(&word.as_str()) {
+                if !BUCKETS.contains(&word.as_str()) {
                     return Err(unfollowed(word));
                 }
                 brackets.push(true);

@@ -24,7 +24,10 @@ use crate::{
 use bytes::BytesMut;
 use std::{
     collections::{HashMap, VecDeque},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 use vigie_statement::edit::Edit;
 
@@ -133,6 +136,8 @@ pub enum Effect {
     Ask(Vec<(AskedFor, Option<String>)>),
     /// Everything is as it was at the beginning.
     Discard,
+    /// The same of all settings, and of nothing else.
+    ResetAll,
 }
 
 /// What a session says of itself by `SET vigie.…`.
@@ -220,7 +225,26 @@ pub struct Prepared {
     by_sql: bool,
     /// Set when the server has described it.
     shape: std::sync::OnceLock<Arc<Shape>>,
+    /// Whether a write that was logged when it was prepared is still to be executed for the first time.
+    is_intended: AtomicBool,
     refusal: Option<Box<Refusal>>,
+}
+
+impl Prepared {
+    /// Returns what a statement of SQL has prepared, which the server did not describe.
+    fn by_sql(output: Output) -> Self {
+        Self {
+            output,
+            effect: Effect::None,
+            naming: Naming::None,
+            named: None,
+            relies: None,
+            by_sql: true,
+            shape: std::sync::OnceLock::new(),
+            is_intended: AtomicBool::new(false),
+            refusal: None,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -288,10 +312,14 @@ impl Meanings {
 
     fn still(&self, relies: &Relies) -> bool {
         match &relies.on {
-            Meant::Cursor(meant) => self.cursors.get(&relies.name).is_some_and(|now| Arc::ptr_eq(now, meant)),
+            Meant::Cursor(meant) => self.is_cursor(&relies.name, meant),
             Meant::Portal(meant) => self.is_portal(&relies.name, meant),
             Meant::Prepared(meant) => self.is_prepared(&relies.name, meant),
         }
+    }
+
+    fn is_cursor(&self, name: &str, meant: &Arc<Output>) -> bool {
+        self.cursors.get(name).is_some_and(|now| Arc::ptr_eq(now, meant))
     }
 
     fn is_portal(&self, name: &str, meant: &Arc<Portal>) -> bool {
@@ -426,6 +454,15 @@ struct Run {
     verified: bool,
 }
 
+/// What a `Describe` is of.
+#[derive(Debug)]
+enum Described {
+    Statement,
+    Portal(Arc<Portal>),
+    /// A cursor of `DECLARE`: drivers ask for its columns as for those of a portal.
+    Cursor(Arc<Output>),
+}
+
 #[derive(Debug)]
 enum Expect {
     /// A statement of the simple protocol.
@@ -449,8 +486,7 @@ enum Expect {
     Describe {
         name: String,
         prepared: Arc<Prepared>,
-        /// The portal, if it is one.
-        portal: Option<Arc<Portal>>,
+        what: Described,
         own: bool,
     },
     Execute {
@@ -486,6 +522,9 @@ pub struct Engine {
     sent: Meanings,
     done: Meanings,
     status: TransactionStatus,
+    /// Whether the server passes over what is sent until the next `Sync`, after an error. What the client sends meanwhile is
+    /// not handed on, for there will be no answer to it.
+    skipping: bool,
     /// What the client itself asked for as a value of a parameter.
     asked_values: Vec<String>,
     /// The last change of the stop set that was known before the transaction began, and its snapshot with it.
@@ -571,6 +610,7 @@ impl Engine {
             sent: Meanings::default(),
             done: Meanings::default(),
             status: TransactionStatus::Idle,
+            skipping: false,
             asked_values: Vec::new(),
             since: 0,
             effects: Vec::new(),
@@ -593,13 +633,18 @@ impl Engine {
         self.expected.is_empty()
     }
 
+    /// Tells whether what is sent is passed over until the next `Sync`.
+    pub fn is_skipping(&self) -> bool {
+        self.skipping
+    }
+
     /// Goes on with another view, on another connection: what was prepared is gone.
     ///
     /// # Panics
     ///
     /// If the server still owes an answer.
     pub fn change_view(&mut self, view: Arc<View>) {
-        assert!(self.is_idle(), "the connection is changed between statements");
+        assert!(self.is_idle() && !self.skipping, "the connection is changed between statements");
         self.view = view;
         self.sent = Meanings::default();
         self.done = Meanings::default();
@@ -617,7 +662,7 @@ impl Engine {
     ///
     /// Within a transaction the one before it counts: cursors, portals and `REPEATABLE READ` return what was so then.
     pub fn note_stops(&mut self, seq: i64) {
-        if self.is_idle() && self.status == TransactionStatus::Idle {
+        if self.is_idle() && !self.skipping && self.status == TransactionStatus::Idle {
             self.since = seq;
         }
     }
@@ -699,19 +744,7 @@ impl Engine {
         match naming {
             Naming::None => None,
             Naming::Declare(name) => Some(Change::Cursor(name.clone(), Arc::new(output.clone()))),
-            Naming::Prepare(name) => {
-                let prepared = Prepared {
-                    output: output.clone(),
-                    effect: Effect::None,
-                    naming: Naming::None,
-                    named: None,
-                    relies: None,
-                    by_sql: true,
-                    shape: std::sync::OnceLock::new(),
-                    refusal: None,
-                };
-                Some(Change::Prepared(name.clone(), Arc::new(prepared)))
-            }
+            Naming::Prepare(name) => Some(Change::Prepared(name.clone(), Arc::new(Prepared::by_sql(output.clone())))),
             Naming::Close(name) => Some(Change::NoCursor(name.clone())),
             Naming::Deallocate(name) => Some(Change::NoPrepared(name.clone())),
         }
@@ -729,6 +762,7 @@ impl Engine {
             relies: forward.relies,
             by_sql: false,
             shape: std::sync::OnceLock::new(),
+            is_intended: AtomicBool::new(false),
             refusal: None,
         }
     }
@@ -742,6 +776,9 @@ impl Engine {
 
     /// Takes a `Query`, with what is done with each of its statements. One that is refused has all of them refused.
     pub fn query(&mut self, treatments: Vec<Treatment>) {
+        if self.skipping {
+            return;
+        }
         let refused = treatments.iter().find_map(|treatment| match treatment {
             Treatment::Refuse(refusal) => Some(refusal.clone()),
             Treatment::Figures(said) => Some(Self::unplanned(said)),
@@ -762,7 +799,7 @@ impl Engine {
             sql.push_str(&forward.sql);
             let prepared = Self::make_prepared(*forward);
             let change = Self::change(&prepared.naming, prepared.named.as_ref().unwrap_or(&prepared.output));
-            self.intend(&prepared.output);
+            self.intend(prepared.named.as_ref().unwrap_or(&prepared.output));
             let run = self.run(prepared.output, prepared.effect, change, prepared.relies);
             self.expect(Expect::Simple(run));
         }
@@ -774,6 +811,8 @@ impl Engine {
         self.expected.push_back(Expect::Ready { sync: false, own: false });
     }
 
+    /// Has a write logged before the server hears of it, by whatever name it is executed then: names may turn out to mean
+    /// something else, which ends the session, but too late for a write.
     fn intend(&mut self, output: &Output) {
         if let Some(said) = output.said.as_ref().filter(|said| said.kind == SaidKind::Write) {
             self.intents.push(said.clone());
@@ -782,6 +821,9 @@ impl Engine {
 
     /// Takes a `Parse`.
     pub fn parse(&mut self, message: &wire::Parse<'_>, treatment: Treatment) {
+        if self.skipping {
+            return;
+        }
         let name = message.statement.to_owned();
         let refused = |refusal| {
             (Prepared { refusal: Some(refusal), ..Self::make_prepared(Forward::plain("")) }, FAILS.to_owned())
@@ -795,17 +837,22 @@ impl Engine {
             Treatment::Refuse(refusal) => refused(refusal),
         };
         wire::put_parse(&name, &sql, message.types.iter(), &mut self.to_server);
+        self.intend(prepared.named.as_ref().unwrap_or(&prepared.output));
+        prepared.is_intended.store(true, Ordering::Relaxed);
         let (refusal, prepared) = (prepared.refusal.clone(), Arc::new(prepared));
         let is_refused = refusal.is_some();
         self.expect(Expect::Parse { change: Change::Prepared(name.clone(), prepared.clone()), refusal });
         if !is_refused {
             wire::put_describe(Named::Statement(&name), &mut self.to_server);
-            self.expect(Expect::Describe { name, prepared, portal: None, own: true });
+            self.expect(Expect::Describe { name, prepared, what: Described::Statement, own: true });
         }
     }
 
     /// Sends what fails in the place of a message of the extended protocol.
     fn refuse_extended(&mut self, refusal: Box<Refusal>) {
+        if self.skipping {
+            return;
+        }
         wire::put_parse("", FAILS, std::iter::empty(), &mut self.to_server);
         self.expected.push_back(Expect::Refused(refusal));
     }
@@ -839,6 +886,9 @@ impl Engine {
 
     /// Takes a `Bind`. `bytes` is the whole message.
     pub fn bind(&mut self, message: &wire::Bind<'_>, bytes: &[u8]) {
+        if self.skipping {
+            return;
+        }
         let Some(prepared) = self.known(message.statement) else {
             return self.refuse_extended(Self::unknown("prepared statement", message.statement, "26000"));
         };
@@ -886,28 +936,37 @@ impl Engine {
         if !is_described {
             wire::put_describe(Named::Portal(message.portal), &mut self.to_server);
             let name = message.portal.to_owned();
-            self.expect(Expect::Describe { name, prepared, portal: Some(portal), own: true });
+            self.expect(Expect::Describe { name, prepared, what: Described::Portal(portal), own: true });
         }
     }
 
     /// Takes a `Describe`. `bytes` is the whole message.
     pub fn describe(&mut self, what: Named<'_>, bytes: &[u8]) {
-        let (name, prepared, portal) = match what {
+        if self.skipping {
+            return;
+        }
+        let (name, prepared, what) = match what {
             Named::Statement(name) => match self.known(name) {
-                Some(prepared) => (name, prepared, None),
+                Some(prepared) => (name, prepared, Described::Statement),
                 None => return self.refuse_extended(Self::unknown("prepared statement", name, "26000")),
             },
-            Named::Portal(name) => match self.sent.portals.get(name).cloned() {
-                Some(portal) => (name, portal.prepared.clone(), Some(portal)),
-                None => return self.refuse_extended(Self::unknown("portal", name, "34000")),
+            Named::Portal(name) => match (self.sent.portals.get(name), self.sent.cursors.get(name)) {
+                (Some(portal), _) => (name, portal.prepared.clone(), Described::Portal(portal.clone())),
+                (None, Some(output)) => {
+                    (name, Arc::new(Prepared::by_sql(Output::clone(output))), Described::Cursor(output.clone()))
+                }
+                (None, None) => return self.refuse_extended(Self::unknown("portal", name, "34000")),
             },
         };
         self.to_server.extend_from_slice(bytes);
-        self.expect(Expect::Describe { name: name.to_owned(), prepared, portal, own: false });
+        self.expect(Expect::Describe { name: name.to_owned(), prepared, what, own: false });
     }
 
     /// Takes an `Execute`. `bytes` is the whole message.
     pub fn execute(&mut self, name: &str, bytes: &[u8]) {
+        if self.skipping {
+            return;
+        }
         let Some(portal) = self.sent.portals.get(name).cloned() else {
             return self.refuse_extended(Self::unknown("portal", name, "34000"));
         };
@@ -916,7 +975,9 @@ impl Engine {
             return self.refuse_extended(Self::unknown("what was prepared of", &relies.name, "34000"));
         }
         let change = Self::change(&prepared.naming, prepared.named.as_ref().unwrap_or(&prepared.output));
-        self.intend(&portal.output);
+        if !prepared.is_intended.swap(false, Ordering::Relaxed) {
+            self.intend(&portal.output);
+        }
         let mut run = self.run(portal.output.clone(), prepared.effect.clone(), change, prepared.relies.clone());
         run.shape = prepared.shape.get().cloned();
         run.formats = portal.formats.clone();
@@ -931,6 +992,9 @@ impl Engine {
 
     /// Takes a `Close`. `bytes` is the whole message.
     pub fn close(&mut self, what: Named<'_>, bytes: &[u8]) {
+        if self.skipping {
+            return;
+        }
         let change = match what {
             Named::Statement(name) => Change::NoPrepared(Some(name.to_owned())),
             Named::Portal(name) => Change::NoPortal(name.to_owned()),
@@ -946,6 +1010,7 @@ impl Engine {
 
     /// Takes a `Sync`.
     pub fn sync(&mut self) {
+        self.skipping = false;
         wire::put_sync(&mut self.to_server);
         self.expected.push_back(Expect::Ready { sync: true, own: false });
     }
@@ -998,6 +1063,21 @@ impl Engine {
         if frame.tag == b'D' {
             return self.row(frame.body(), stops, metrics);
         }
+        let uncovered = match self.expected.front() {
+            Some(Expect::Simple(run) | Expect::Execute { run, .. }) if run.running => Some(run.at),
+            _ => None,
+        };
+        let outcome = self.answered(frame, metrics);
+        if let (Err(_), Some(at)) = (&outcome, uncovered) {
+            // Whoever was to write the entry of these rows may be gone.
+            self.to_client.truncate(at);
+            self.guards.retain(|guard| guard.at <= at);
+        }
+        outcome
+    }
+
+    /// Takes a message that is no row.
+    fn answered(&mut self, frame: &Frame<'_>, metrics: &Metrics) -> Result<(), Fatal> {
         let message = Backend::parse(frame).map_err(|error| Fatal::Server(error.to_string()))?;
         match message {
             // A row can be put into each of these; `scrub` says how.
@@ -1060,7 +1140,7 @@ impl Engine {
                 other => Err(out_of_turn("CloseComplete", other.as_ref())),
             },
             Backend::ParameterDescription(_) => match self.expected.front() {
-                Some(Expect::Describe { portal: None, own, .. }) => {
+                Some(Expect::Describe { what: Described::Statement, own, .. }) => {
                     if !own {
                         self.to_client.extend_from_slice(frame.bytes);
                     }
@@ -1069,8 +1149,8 @@ impl Engine {
                 other => Err(out_of_turn("ParameterDescription", other)),
             },
             Backend::NoData => match self.expected.pop_front() {
-                Some(Expect::Describe { own, prepared, name, portal }) => {
-                    self.verify_described(&name, &prepared, portal.as_ref())?;
+                Some(Expect::Describe { own, prepared, name, what }) => {
+                    self.verify_described(&name, &prepared, &what)?;
                     let _ = prepared.shape.set(Arc::new(Shape::default()));
                     if !own {
                         self.to_client.extend_from_slice(frame.bytes);
@@ -1116,15 +1196,11 @@ impl Engine {
         Ok(())
     }
 
-    fn verify_described(
-        &self,
-        name: &str,
-        prepared: &Arc<Prepared>,
-        portal: Option<&Arc<Portal>>,
-    ) -> Result<(), Fatal> {
-        let is_meant = match portal {
-            Some(portal) => self.done.is_portal(name, portal),
-            None => self.done.is_prepared(name, prepared),
+    fn verify_described(&self, name: &str, prepared: &Arc<Prepared>, what: &Described) -> Result<(), Fatal> {
+        let is_meant = match what {
+            Described::Statement => self.done.is_prepared(name, prepared),
+            Described::Portal(portal) => self.done.is_portal(name, portal),
+            Described::Cursor(output) => self.done.is_cursor(name, output),
         };
         if is_meant { Ok(()) } else { Err(Fatal::Meaning) }
     }
@@ -1134,6 +1210,10 @@ impl Engine {
         match self.expected.front_mut() {
             Some(Expect::Own) => Ok(()),
             Some(Expect::Simple(run)) => {
+                // Rows that came before would stand before the part's beginning, and leave without their entry.
+                if run.running {
+                    return Err(Fatal::Server("a second RowDescription of one statement".to_owned()));
+                }
                 run.running = true;
                 run.at = self.to_client.len();
                 run.formats = attested.fields().map(|field| field.format).collect();
@@ -1149,11 +1229,14 @@ impl Engine {
                 Ok(())
             }
             Some(Expect::Describe { .. }) => {
-                let Some(Expect::Describe { name, prepared, portal, own }) = self.expected.pop_front() else {
+                let Some(Expect::Describe { name, prepared, what, own }) = self.expected.pop_front() else {
                     unreachable!("it was just seen")
                 };
-                self.verify_described(&name, &prepared, portal.as_ref())?;
-                let formats = portal.map_or_else(|| Arc::from([]), |portal| portal.formats.clone());
+                self.verify_described(&name, &prepared, &what)?;
+                let formats = match &what {
+                    Described::Portal(portal) => portal.formats.clone(),
+                    Described::Statement | Described::Cursor(_) => Arc::from([]),
+                };
                 let shape = Shape::of(&attested, &prepared.output.expected, &self.view.origins)?;
                 if !own {
                     match &prepared.output {
@@ -1208,6 +1291,8 @@ impl Engine {
         let Some(Expect::Simple(run) | Expect::Execute { run, .. }) = self.expected.front_mut() else {
             unreachable!("whoever calls has seen it")
         };
+        let mut seen: [(&[u8], u32); MOST_RELATIONS] = [(&[], 0); MOST_RELATIONS];
+        let mut n_seen = 0;
         if !shape.subjects.is_empty() {
             if !stops.fresh {
                 return Err(Fatal::Stale);
@@ -1215,8 +1300,6 @@ impl Engine {
             let bit = self.view.bit.ok_or_else(|| Fatal::Server("rows of people without a purpose".to_owned()))?;
             self.canonical.resize_with(shape.subjects.len().max(self.canonical.len()), Canonical::default);
             let kind = self.view.subject_type;
-            let mut seen: [(&[u8], u32); MOST_RELATIONS] = [(&[], 0); MOST_RELATIONS];
-            let mut n_seen = 0;
             let mut rooms = self.canonical.iter_mut();
             for (number, at) in shape.subjects.iter().enumerate() {
                 let value = row.column(*at).expect("the row is as long as its shape");
@@ -1243,6 +1326,8 @@ impl Engine {
             }
         }
         run.rows += 1;
+        let people = seen[..n_seen].iter().map(|(subject, _)| *subject);
+        let opened = |at: usize, value: &[u8]| self.view.open(&shape.sealed, at, people.clone(), value, metrics);
         if let Some(copy) = &run.output.copy {
             self.scratch.clear();
             let pseudonyms = self.view.pseudonyms.as_ref();
@@ -1255,18 +1340,26 @@ impl Engine {
                     out
                 }));
             }
+            let cells: Vec<Option<Vec<u8>>> = shape
+                .sealed
+                .iter()
+                .map(|(at, _)| row.column(*at).flatten().and_then(|value| opened(*at, value)))
+                .collect();
             let columns: Vec<Option<&[u8]>> = row
                 .columns()
                 .take(shape.visible)
                 .enumerate()
                 .map(|(at, value)| match shape.pseudonyms.binary_search(&at) {
                     Ok(place) => written[place].as_deref(),
-                    Err(_) => value,
+                    Err(_) => match shape.sealed.iter().position(|(sealed, _)| *sealed == at) {
+                        Some(place) => cells[place].as_deref().or(value),
+                        None => value,
+                    },
                 })
                 .collect();
             copy.format.push_row(columns.into_iter(), &mut self.scratch);
             wire::put_copy_data(&self.scratch, &mut self.to_client);
-        } else if shape.pseudonyms.is_empty() {
+        } else if shape.pseudonyms.is_empty() && shape.sealed.is_empty() {
             row.put_without_last(shape.total - shape.visible, &mut self.to_client);
         } else {
             let kind = self.view.subject_type;
@@ -1276,7 +1369,9 @@ impl Engine {
             let mut canonical = Canonical::default();
             row.put_replaced(shape.visible, &mut self.to_client, |at, value, out| {
                 if shape.pseudonyms.binary_search(&at).is_err() {
-                    return Replaced::Kept;
+                    let Some(value) = value.and_then(|value| opened(at, value)) else { return Replaced::Kept };
+                    out.extend_from_slice(&value);
+                    return Replaced::Written;
                 }
                 let (Some(value), Some(pseudonyms)) = (value, pseudonyms) else { return Replaced::Null };
                 let format = match format_of(&formats, at) {
@@ -1438,6 +1533,7 @@ impl Engine {
             }
             self.expected.pop_front();
         }
+        self.skipping = extended && self.expected.is_empty();
         // Names mean what they meant, but for what is still to come.
         self.sent = self.done.clone();
         for change in self.expected.iter().filter_map(Expect::change) {

@@ -81,6 +81,9 @@ pub enum Ended {
     /// A limit was reached.
     #[error("{0}")]
     Limit(&'static str),
+    /// The HR record has changed, and would not let the client in.
+    #[error("the HR record no longer lets the client in")]
+    OffRecord,
     /// The gateway is going down.
     #[error("the gateway is ending")]
     Draining,
@@ -125,6 +128,11 @@ impl Ended {
                 Some("try again in a moment, or tell the operator"),
             ),
             Self::Limit(words) => told("57P05", words, None),
+            Self::OffRecord => told(
+                "28000",
+                "the record of who may connect has changed; connect again",
+                Some("ask the operator if you cannot"),
+            ),
             Self::Draining => told("57P01", "the gateway is ending; connect again", None),
         }
     }
@@ -199,9 +207,8 @@ pub async fn run<S>(gateway: Arc<Gateway>, client: Client<S>) -> Result<(), Ende
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    let Client { stream, buffer, asked, principal, version, peer, .. } = client;
-    let mut stream = stream;
-    match begin(&gateway, &principal, &asked, peer).await {
+    let Client { mut stream, buffer, asked, mut principal, version, peer, .. } = client;
+    match begin(&gateway, &mut principal, &asked, peer).await {
         Ok((standing, server)) => {
             let ticket = gateway.sessions.enter(&principal.id, server.cancel_key.clone(), version);
             let Ok(entered) = ticket else {
@@ -225,7 +232,7 @@ where
 /// Decides where the client stands, and gets it a connection.
 async fn begin(
     gateway: &Arc<Gateway>,
-    principal: &Principal,
+    principal: &mut Principal,
     asked: &AskedAtStart,
     peer: IpAddr,
 ) -> Result<(Standing, ServerConnection), Ended> {
@@ -238,9 +245,22 @@ async fn begin(
         reason: asked.reason.clone(),
         figures: false,
     };
-    let standing = gateway.stand(principal, &wish, peer).await.map_err(Ended::Control)?;
+    let standing = stand(gateway, principal, &wish, peer).await?;
     let server = gateway.pool.take(&standing.view.role, &gateway.metrics).await?;
     Ok((standing, server))
+}
+
+/// Decides where somebody stands, as the HR record has him now.
+async fn stand(gateway: &Gateway, principal: &mut Principal, wish: &Wish, peer: IpAddr) -> Result<Standing, Ended> {
+    loop {
+        let standing = gateway.stand(principal, wish, peer).await.map_err(Ended::Control)?;
+        // Looked up after the policy was: who stands under a new policy stands by the record that came with it.
+        let now = gateway.again(principal, peer).ok_or(Ended::OffRecord)?;
+        if now == *principal {
+            return Ok(standing);
+        }
+        *principal = now;
+    }
 }
 
 async fn tell<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut ClientStream<S>, ended: Ended) -> Result<(), Ended> {
@@ -373,6 +393,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     async fn stand_again(&mut self) -> Result<(), Ended> {
         if self.engine.status() != TransactionStatus::Idle
             || !self.engine.is_idle()
+            || self.engine.is_skipping()
             || self.wires.from_client.is_empty()
         {
             return Ok(());
@@ -384,15 +405,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         Ok(())
     }
 
-    async fn stand(&mut self) -> Result<(), Ended> {
-        let standing = self.gateway.stand(&self.principal, &self.wish, self.peer).await.map_err(Ended::Control)?;
+    /// Decides where the client stands; tells whether it goes on over another connection.
+    async fn stand(&mut self) -> Result<bool, Ended> {
+        let standing = stand(&self.gateway, &mut self.principal, &self.wish, self.peer).await?;
         self.treated.clear();
         // What was prepared under one ticket may be of tables that another is not for.
         let ticket = |standing: &Standing| standing.ticket.as_ref().map(|ticket| ticket.id);
         let same = Arc::ptr_eq(&standing.view, &self.standing.view) && ticket(&standing) == ticket(&self.standing);
         self.standing = standing;
         if same {
-            return Ok(());
+            return Ok(false);
         }
         let role = &self.standing.view.role;
         let server = self.gateway.pool.take(role, &self.gateway.metrics).await?;
@@ -404,7 +426,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         let _ = tokio::time::timeout(Duration::from_millis(100), old.stream.write_all(&bye)).await;
         self.engine.change_view(self.standing.view.clone());
         set_up(&mut self.engine, &self.settings, &self.wish, self.gateway.limits.statement_seconds);
-        Ok(())
+        Ok(true)
     }
 
     /// Takes what the client has sent.
@@ -502,7 +524,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             Frontend::CopyData(_) | Frontend::CopyDone | Frontend::CopyFail(_) => {}
             Frontend::Secret(_) => return Err(Ended::Fatal(Fatal::Server("a password out of turn".to_owned()))),
         }
-        if frame.tag == b'Q' {
+        if frame.tag == b'Q' && !self.engine.is_skipping() {
             self.hold |= self.engine.changes_wish();
         }
         Ok(())
@@ -537,16 +559,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         if reading.statements.len() > 1 {
             let mut treatments = Vec::new();
             // Read one by one, so that places in a text are places in the text that is sent.
-            for span in &reading.spans {
+            let in_transaction = reading.statements.iter().any(|it| matches!(it, Statement::Transaction(_)));
+            for (number, span) in reading.spans.iter().enumerate() {
+                // Nothing runs between it and what it changes here.
+                let may_reset = number + 1 == reading.spans.len() && !in_transaction;
                 let part = sql.get(span.start as usize..span.end as usize).unwrap_or_default();
                 let mut inner = Box::pin(self.treat(part)).await;
-                let own =
-                    inner.iter().any(|it| matches!(it, Treatment::Forward(forward) if forward.effect != Effect::None));
+                let own = inner.iter().any(|it| match it {
+                    Treatment::Forward(forward) if forward.effect == Effect::ResetAll => !may_reset,
+                    Treatment::Forward(forward) => forward.effect != Effect::None,
+                    Treatment::Figures(_) | Treatment::Refuse(_) => false,
+                });
                 if own {
                     inner = vec![Treatment::Refuse(Box::new(Refusal {
                         code: "25001",
                         message: "what changes the session is sent alone".to_owned(),
-                        hint: Some("send SET vigie.… and DISCARD as statements of their own".to_owned()),
+                        hint: Some("send SET vigie.…, RESET ALL and DISCARD as statements of their own".to_owned()),
                         reasons: Vec::new(),
                         said: Arc::new(Said { fingerprint, relations: Vec::new(), kind: SaidKind::Record }),
                     }))];
@@ -610,6 +638,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         let asked = Asked {
             engine: &self.engine,
             view: &self.standing.view,
+            map: &self.standing.epoch.compiled.map,
             denied,
             tables,
             max_statement_ms: u64::from(self.gateway.limits.statement_seconds) * 1000,
@@ -773,7 +802,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
 
     /// Does what succeeded statements change; tells whether anything was done.
     async fn after_effects(&mut self) -> Result<bool, Ended> {
-        if !self.engine.is_idle() {
+        if !self.engine.is_idle() || self.engine.is_skipping() {
             return Ok(false);
         }
         let effects = self.engine.take_effects();
@@ -781,10 +810,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         if effects.is_empty() {
             return Ok(held);
         }
+        if self.engine.status() != TransactionStatus::Idle {
+            return Err(Ended::Limit("what changes the session was sent within a transaction"));
+        }
+        let mut anew = false;
         for effect in effects {
             match effect {
                 Effect::None => {}
-                Effect::Discard => self.wish = self.at_start.clone(),
+                Effect::Discard | Effect::ResetAll => {
+                    self.wish = self.at_start.clone();
+                    anew = true;
+                }
                 Effect::Ask(wishes) => {
                     for (what, value) in wishes {
                         let value = value.filter(|value| !value.is_empty());
@@ -801,7 +837,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                 }
             }
         }
-        self.stand().await?;
+        let moved = self.stand().await?;
+        if anew && !moved {
+            // What the gateway had set is gone with what the client had.
+            set_up(&mut self.engine, &self.settings, &self.wish, self.gateway.limits.statement_seconds);
+        }
         Ok(true)
     }
 }

@@ -150,6 +150,20 @@ async def main():
         await connection.reset()
         return await connection.fetchval("SELECT 1")
 
+    async def pool():
+        # One connection, given to one after the other: what the first set is gone, the purpose is not.
+        async with asyncpg.create_pool(
+            host=HOST, port=PORT, user=USER, password=PASSWORD, database=DATABASE, ssl=context, server_settings=settings,
+            timeout=60, min_size=1, max_size=1,
+        ) as connections:
+            seen = []
+            for _ in range(2):
+                async with connections.acquire() as one:
+                    seen.append([await one.fetchval("SHOW datestyle"), await one.fetchval("SHOW vigie.purpose") == PURPOSE])
+                    seen += rows(await one.fetch("SELECT id, country FROM users WHERE id = 2"))
+                    await one.execute("SET datestyle = 'SQL, DMY'")
+            return seen
+
     for name, what in [
         ("purpose", purpose), ("public rows", public_rows), ("one person", one_person), ("parameters", parameters),
         ("a person by parameter", by_parameter), ("prepared and used again", prepared), ("many at once", many_at_once),
@@ -157,7 +171,7 @@ async def main():
         ("copy of public rows", copy_public), ("rollback", rollback), ("an error and on", error_and_on),
         ("savepoint", savepoint), ("cancel", cancel), ("many rows", many_rows), ("nulls", nulls), ("unicode", unicode),
         ("arrays", arrays), ("two statements at once", two_statements), ("introspection", introspection),
-        ("notice", notice), ("set and show", set_and_show), ("a write", write), ("reset", reset),
+        ("notice", notice), ("set and show", set_and_show), ("a write", write), ("reset", reset), ("pool", pool),
     ]:
         await step(name, what)
     await connection.close()

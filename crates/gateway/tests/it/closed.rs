@@ -103,6 +103,23 @@ fn a_thousand_statements_in_one_flight_are_answered_in_order() {
 }
 
 #[test]
+fn what_is_sent_after_an_error_and_before_its_sync_is_passed_over_and_the_session_goes_on() {
+    let stage = Stage::with(150, |_| {});
+    runtime().block_on(async {
+        let mut raw = Raw::connect(&stage, READER, PURPOSE).await;
+        raw.parse("", "SELECT nothing FROM users");
+        wire::put_flush(&mut raw.out);
+        raw.send().await;
+        // As in a driver's pipeline, the error is here before more is sent.
+        while raw.message().await.expect("it goes on")[0] != b'E' {}
+        let came = raw.run(PEOPLE).run("SELECT 1").sync().await;
+        assert_eq!((came.tags.as_str(), came.ended), ("Z", false), "{came:?}");
+        assert_eq!(raw.run(PEOPLE).sync().await.rows.len(), 3);
+        assert_eq!(raw.query(PEOPLE).await.rows.len(), 3);
+    });
+}
+
+#[test]
 fn a_wrong_key_cancels_nothing_and_the_right_one_does() {
     let stage = Stage::with(150, |_| {});
     runtime().block_on(async {

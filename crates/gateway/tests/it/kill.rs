@@ -1,13 +1,17 @@
-//! A gateway that is killed in the middle of everything, again and again: every row that a client received is in the ledger
-//! and in the vault, and none is there twice.
+//! A gateway, or its database, that is killed in the middle of everything, again and again: every row that a client received
+//! is in the ledger and in the vault, and none is there twice. And what a client costs that does not read.
 //!
 //! The gateway runs in a process of its own, which is this test binary once more. `VIGIE_KILLS` is how often it is killed.
 
-use crate::stage::{PASSWORD, Stage, reader, runtime};
+use crate::{
+    raw::Raw,
+    stage::{PASSWORD, Stage, reader, runtime},
+};
 use futures_util::{StreamExt as _, pin_mut};
 use sha2::{Digest as _, Sha256};
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fs,
     io::{BufRead as _, BufReader, Write as _},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -15,14 +19,18 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_postgres::NoTls;
-use vigie_gateway::{accounting::AccessHeader, config::Config, gateway::Gateway};
+use vigie_gateway::{accounting::AccessHeader, config::Config, gateway::Gateway, wire};
 use vigie_ledger::{Checkpoint, Entry, EventId, Note, reader::fetch_entry};
 use vigie_sequencer::{files::SystemFiles, publish_source};
 use vigie_statement::skeleton::skeleton;
+use vigie_testkit::{
+    platform_database::PlatformDatabase,
+    postgres::{PostgresServer, Settings},
+};
 
 const FOLDER: &str = "VIGIE_KILLED_FOLDER";
 
@@ -122,7 +130,7 @@ fn every_row_that_was_received_is_accounted_for_once_however_the_gateway_ends() 
         // After so many rows, wherever the gateway is then.
         let enough = 1 + (kill * 7919) % 3000;
         while n_rows.load(Ordering::Relaxed) < enough {
-            assert!(!clients.iter().all(tokio::task::JoinHandle::is_finished), "nobody reads any more");
+            assert!(!clients.iter().all(JoinHandle::is_finished), "nobody reads any more");
             std::thread::yield_now();
         }
         apart.kill();
@@ -132,6 +140,110 @@ fn every_row_that_was_received_is_accounted_for_once_however_the_gateway_ends() 
     }
     let config = Config::read(&folder.path().join("gateway.toml")).expect("the configuration is right");
     let gateway = runtime().block_on(Gateway::open(config, Command::new(reader()), |_| {})).expect("it opens again");
+    let received = received.lock().expect("nobody panics with it");
+    assert!(received.statements.len() as u64 >= n_kills, "something was received each time");
+    all_accounted_for(&gateway, &received, n_events);
+    gateway.close().expect("everything was written");
+}
+
+#[test]
+fn a_database_that_is_killed_costs_no_row_its_entry_and_the_gateway_goes_on_by_itself() {
+    let settings = Settings {
+        access: ["host all postgres 127.0.0.1/32 trust", "host all all 127.0.0.1/32 scram-sha-256"]
+            .map(str::to_owned)
+            .to_vec(),
+        // What was committed is there after the crash.
+        durable: true,
+        ..Settings::default()
+    };
+    let mut server = PostgresServer::start_with(&settings).unwrap_or_else(|error| panic!("{error}"));
+    let database = PlatformDatabase::create(&server, 150);
+    let stage = Stage::at(&server, &database, |_| {});
+    let n_events = server.run_sql(&database, "SELECT count(*) FROM events WHERE pmask & 1 <> 0");
+    let n_events: u64 = n_events.trim().parse().expect("a number");
+    let received = Arc::new(Mutex::new(Received::default()));
+    let deadline = Instant::now() + Duration::from_secs(300);
+    for kill in 0..3 {
+        let n_rows = Arc::new(AtomicU64::new(0));
+        let mut clients = Vec::new();
+        // After so many rows, wherever the database is then. The first clients may meet connections that the crash before
+        // has cut; others follow them, as a pool's would.
+        let enough = 1 + (kill * 7919) % 3000;
+        let mut next = kill * 300_000_000;
+        while n_rows.load(Ordering::Relaxed) < enough {
+            clients.retain(|client: &JoinHandle<()>| !client.is_finished());
+            while clients.len() < 3 {
+                let client = read_on(stage.port, database.clone(), next, received.clone(), n_rows.clone());
+                clients.push(runtime().spawn(client));
+                next += 1_000_000;
+            }
+            assert!(Instant::now() < deadline, "nobody reads again: {:?}", stage.gateway.troubles());
+            std::thread::yield_now();
+        }
+        server.crash_and_restart().unwrap_or_else(|error| panic!("{error}"));
+        for client in clients {
+            runtime().block_on(client).expect("clients do not panic");
+        }
+    }
+    while !stage.gateway.troubles().is_empty() {
+        assert!(Instant::now() < deadline, "{:?}", stage.gateway.troubles());
+        std::thread::yield_now();
+    }
+    all_accounted_for(&stage.gateway, &received.lock().expect("nobody panics with it"), n_events);
+    drop(stage.end());
+}
+
+/// The most memory that a process has used so far, in bytes.
+fn most_memory(process: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux tells");
+    line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
+}
+
+#[test]
+fn a_client_that_reads_a_million_rows_slowly_costs_the_gateway_no_more_memory_than_one_that_reads_few() {
+    let stage = Stage::with(2_000, |_| {});
+    let database = stage.database.clone();
+    let raw = |sql: &str| crate::stage::server().run_sql(&database, sql).trim().to_owned();
+    let n_people: u64 = raw("SELECT count(*) FROM users WHERE pmask & 1 <> 0").parse().expect("a number");
+    let folder = stage.end();
+    let apart = Apart::start(folder.path());
+    let process = apart.child.id();
+    // Each row is some 200 bytes: in all, far more than what may be used.
+    let times = 1_000_000_u64.div_ceil(n_people);
+    let sql = format!("SELECT u.id, repeat('slow', 48) FROM users u CROSS JOIN generate_series(1, {times}) AS g");
+    let most = 96 * 1024 * 1024;
+    runtime().block_on(async {
+        let mut client = Raw::connect_to(apart.port, "jeanne@pixelle.example", &database, "service-provision").await;
+        assert_eq!(client.query("SELECT id FROM users LIMIT 1000").await.rows.len(), 1000);
+        let before = most_memory(process);
+        wire::put_query(&sql, &mut client.out);
+        client.send().await;
+        // Nothing is read until the database itself waits for the gateway.
+        let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'ClientWrite' AND query LIKE '%slow%' \
+                     AND datname = current_database()";
+        let mut n_waited = 0;
+        while n_waited < 20 {
+            n_waited = if raw(waits) == "1" { n_waited + 1 } else { 0 };
+        }
+        let waiting = most_memory(process);
+        assert!(waiting - before < most, "{} MiB more while nobody reads", (waiting - before) >> 20);
+        let (mut n_rows, mut ended) = (0, false);
+        while !ended {
+            let message = client.message().await.expect("it goes on");
+            n_rows += u64::from(message[0] == b'D');
+            ended = message[0] == b'Z';
+        }
+        assert_eq!(n_rows, n_people * times);
+        let after = most_memory(process);
+        eprintln!("{} MiB before, {} MiB while nobody read, {} MiB after", before >> 20, waiting >> 20, after >> 20);
+        assert!(after - before < most, "{} MiB more for {n_rows} rows", (after - before) >> 20);
+    });
+    apart.kill();
+}
+
+/// Makes sure that every row that was received is in the ledger and the vault, and that no event is in the ledger twice.
+fn all_accounted_for(gateway: &Gateway, received: &Received, n_events: u64) {
     let log = gateway.log().expect("the ledger is here").clone();
     let (mut events, mut logged) = (BTreeSet::new(), BTreeMap::<[u8; 32], u64>::new());
     log.publish_now();
@@ -151,8 +263,6 @@ fn every_row_that_was_received_is_accounted_for_once_however_the_gateway_ends() 
             (0..32).map(|at| u8::from_str_radix(&statement[at * 2..at * 2 + 2], 16).unwrap()).collect();
         *logged.entry(statement.try_into().expect("32 bytes")).or_default() += entry.row_count;
     }
-    let received = received.lock().expect("nobody panics with it");
-    assert!(received.statements.len() as u64 >= n_kills, "something was received each time");
     for (statement, n_rows) in &received.statements {
         let n_logged = logged.get(statement).copied().unwrap_or(0);
         assert!(n_logged >= *n_rows, "{n_rows} rows were received, {n_logged} are logged");
@@ -165,5 +275,4 @@ fn every_row_that_was_received_is_accounted_for_once_however_the_gateway_ends() 
             found.iter().filter(|it| in_ledger(&it.record.event_id())).map(|it| it.rows.len() as u64).sum::<u64>();
         assert!(kept >= *n_rows, "person {person} is told of {kept} rows, {n_rows} were received");
     }
-    gateway.close().expect("everything was written");
 }

@@ -3,6 +3,7 @@
 mod bypass;
 mod clients;
 mod closed;
+mod engine;
 mod kill;
 mod machine;
 mod names;
@@ -11,6 +12,7 @@ mod oracle;
 mod pseudonyms;
 mod raw;
 mod reading;
+mod sealed;
 mod stage;
 mod stops;
 mod through;

@@ -201,6 +201,44 @@ fn breaking_the_glass_is_said_at_once_and_counted_until_it_is_reviewed() {
 }
 
 #[test]
+fn who_leaves_or_moves_by_the_hr_record_is_out_at_once_and_a_broken_record_is_not_taken() {
+    let stage = Stage::new();
+    let path = stage.folder.path().join("people.toml");
+    let before = fs::read_to_string(&path).expect("it is there");
+    let reload = async |text: &str| {
+        fs::write(&path, text).expect("files can be written");
+        stage.gateway.reload().await
+    };
+    let reads = "SELECT country FROM users WHERE id < 4";
+    runtime().block_on(async {
+        let moved = stage.connect(STAFF, Some("service-provision")).await;
+        let left = stage.connect("aoife@pixelle.example", Some("fraud-prevention")).await;
+        for client in [&moved, &left] {
+            assert_eq!(client.query(reads, &[]).await.expect("it is permitted").len(), 3);
+        }
+        let broken = before.replace("country = \"FR\"", "country = \"France\"");
+        let broken = vigie_gateway::in_full(&reload(&broken).await.expect_err("no country"));
+        assert!(broken.contains("people.toml") && broken.contains("line "), "{broken}");
+        assert!(!broken.contains('\n'), "one line: {broken}");
+        for client in [&moved, &left] {
+            assert_eq!(client.query(reads, &[]).await.expect("nothing has changed").len(), 3);
+        }
+        // Jeanne goes to the office in Beijing, Aoife leaves.
+        let after = before.replacen(
+            "entity = \"Pixelle France SAS\"\ncountry = \"FR\"",
+            "entity = \"Pixelle Technology (Beijing) Co Ltd\"\ncountry = \"CN\"",
+            1,
+        );
+        let after = after.replace("id = \"aoife@pixelle.example\"", "id = \"another@pixelle.example\"");
+        reload(&after).await.expect("it is right");
+        denied(&moved, reads).await;
+        let gone = left.query(reads, &[]).await.expect_err("she is off the record");
+        assert_eq!(gone.code(), Some(&SqlState::INVALID_AUTHORIZATION_SPECIFICATION), "{gone:?}");
+        stage.connect("another@pixelle.example", Some("fraud-prevention")).await;
+    });
+}
+
+#[test]
 fn a_token_of_the_identity_provider_is_a_password_over_tls() {
     let authority = TestAuthority::new();
     let identity = authority.issue(&["localhost"]);

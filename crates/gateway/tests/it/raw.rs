@@ -53,7 +53,12 @@ impl Came {
 impl Raw {
     /// Logs somebody in, for a purpose.
     pub async fn connect(stage: &Stage, who: &str, purpose: &str) -> Self {
-        Self::log_in(stage.port, who, &stage.database, &format!("-c vigie.purpose={purpose}")).await
+        Self::connect_to(stage.port, who, &stage.database, purpose).await
+    }
+
+    /// The same, at a port.
+    pub async fn connect_to(port: u16, who: &str, database: &str, purpose: &str) -> Self {
+        Self::log_in(port, who, database, &format!("-c vigie.purpose={purpose}")).await
     }
 
     /// Logs the superuser in at the server itself, where names mean what is in a schema.

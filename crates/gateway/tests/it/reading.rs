@@ -138,3 +138,85 @@ fn copy_out_is_a_select_that_says_whose_rows_leave() {
         assert_eq!(stage.gateway.account.vault().about(b"3").expect("it can be read").len(), 3);
     });
 }
+
+#[test]
+fn a_purpose_that_nobody_knows_is_refused_when_it_is_set() {
+    let stage = Stage::new();
+    runtime().block_on(async {
+        let client = stage.connect("jeanne@pixelle.example", Some("service-provision")).await;
+        for (sql, expected_hint) in [
+            ("SET vigie.purpose = 'service-provison'", "did you mean `service-provision`?"),
+            ("SET vigie.purpose TO 'nothing of the kind'", "known are service-provision, analytics, advertising"),
+        ] {
+            let (code, message, hint) = denial(&client.simple_query(sql).await.expect_err("there is no such purpose"));
+            assert_eq!(code, "22023", "{message}");
+            assert!(message.starts_with("purpose `") && message.ends_with("` is not in the policy"), "{message}");
+            assert!(hint.starts_with(expected_hint), "{hint}");
+        }
+        assert_eq!(simple(&client, "SHOW vigie.purpose").await, [[Some("service-provision".to_owned())]]);
+        assert_eq!(
+            simple(&client, "SELECT country FROM users WHERE id = 7").await.len(),
+            1,
+            "what was asked for stays"
+        );
+        client.simple_query("SET vigie.ticket = 'soon'").await.expect("what is said is looked at when it is used");
+        let refused = client.simple_query("SELECT country FROM users WHERE id = 7").await;
+        let (code, message, _) = denial(&refused.expect_err("a ticket that is none"));
+        assert!(code == "42501" && message.contains("the ticket named is not valid"), "{message}");
+    });
+}
+
+#[test]
+fn what_a_pool_sends_between_two_users_sets_back_what_was_set_and_no_limit_of_the_gateway() {
+    let stage = Stage::new();
+    runtime().block_on(async {
+        let client = stage.connect("jeanne@pixelle.example", Some("service-provision")).await;
+        let show = async |name: &str| simple(&client, &format!("SHOW {name}")).await[0][0].clone().unwrap_or_default();
+        let limit = show("statement_timeout").await;
+        assert_eq!(limit, "1min", "as the gateway has it");
+        let path = show("search_path").await;
+        for reset in
+            ["SELECT pg_advisory_unlock_all();\nCLOSE ALL;\nUNLISTEN *;\nRESET ALL;", "RESET ALL", "DISCARD ALL"]
+        {
+            for sql in ["SET vigie.purpose = 'moderation'", "SET statement_timeout = 7", "SET timezone = 'Asia/Tokyo'"]
+            {
+                client.simple_query(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+            }
+            client.simple_query(reset).await.unwrap_or_else(|error| panic!("{reset}: {error:?}"));
+            assert_eq!(show("statement_timeout").await, limit, "{reset}");
+            assert_eq!(show("search_path").await, path, "{reset}");
+            assert_ne!(show("timezone").await, "Asia/Tokyo", "{reset}");
+            assert_eq!(show("vigie.purpose").await, "service-provision", "{reset}");
+            assert_eq!(simple(&client, "SELECT country FROM users WHERE id = 7").await.len(), 1, "{reset}");
+        }
+        for (sql, expected) in [
+            ("RESET ALL; SELECT country FROM users WHERE id = 7", "25001"),
+            ("BEGIN; RESET ALL", "25001"),
+            ("SELECT pg_advisory_lock(1)", "42501"),
+            ("LISTEN somebody", "42501"),
+        ] {
+            let (code, message, _) = denial(&client.simple_query(sql).await.expect_err(sql));
+            assert_eq!(code, expected, "{sql}: {message}");
+        }
+        client.simple_query("BEGIN").await.expect("a transaction");
+        let (code, ..) = denial(&client.simple_query("RESET ALL").await.expect_err("within a transaction"));
+        assert_eq!(code, "25001");
+    });
+}
+
+#[test]
+fn a_plan_is_refused_with_or_without_running_it() {
+    let stage = Stage::new();
+    runtime().block_on(async {
+        let client = stage.connect("jeanne@pixelle.example", Some("service-provision")).await;
+        for sql in [
+            "EXPLAIN SELECT id FROM users WHERE id = 7",
+            "EXPLAIN (ANALYZE) SELECT id FROM users",
+            "EXPLAIN (COSTS OFF) SELECT 1",
+        ] {
+            let (code, message, hint) = denial(&client.simple_query(sql).await.expect_err(sql));
+            assert_eq!(code, "42501", "{sql}");
+            assert!(message.contains("a plan tells of rows that may not be seen") && !hint.is_empty(), "{message}");
+        }
+    });
+}

@@ -134,6 +134,11 @@ impl Stage {
 
     /// The same, on a database that is there.
     pub fn on(database: &str, change: impl FnOnce(&mut Config)) -> Self {
+        Self::at(server(), database, change)
+    }
+
+    /// The same, on a server of the test's own.
+    pub fn at(server: &PostgresServer, database: &str, change: impl FnOnce(&mut Config)) -> Self {
         let folder = TempDir::new().expect("a folder");
         let path = folder.path();
         let secret = "01".repeat(32);
@@ -150,7 +155,7 @@ impl Stage {
              [policy]\nmap = \"map.toml\"\nzones = \"{}\"\ncedar = \"{}\"\n\
              [people]\nfile = \"people.toml\"\nunknown_network = \"allow\"\n\
              [ledger]\nfolder = \"accesses\"\nvault = \"vault\"\n",
-            server().port(),
+            server.port(),
             fixture("zones.toml").display(),
             fixture("policies").display(),
         );
@@ -164,7 +169,7 @@ impl Stage {
         let secrets = Secrets::read(&config.secret).expect("it was just written");
         let compiled = compile(&config).expect("the fixtures compile");
         runtime().block_on(async {
-            let mut client = connect(&server().address(database)).await;
+            let mut client = connect(&server.address(database)).await;
             let (choices, _) = Choices::install(&mut client, &compiled.map).await.expect("choices can be installed");
             while !choices.work_off(&mut client, 10_000).await.expect("masks can be written").is_idle() {}
             let control = format!("vigie_{name}_control");

@@ -8,10 +8,11 @@
 
 /// Which functions of `pg_catalog` PUBLIC may not execute, as a condition on `pg_proc p`.
 ///
-/// Volatile ones reach beyond the statement (settings, notifications, locks, files, other sessions); the named ones run
-/// SQL from strings, count hidden rows, or print definitions.
+/// Volatile ones reach beyond the statement (settings, notifications, locks, files, other sessions), but for a few, of
+/// which `pg_advisory_unlock_all` gives up the caller's own locks, as pools do; the named ones run SQL from strings, count
+/// hidden rows, or print definitions.
 pub const REVOKED_FUNCTIONS: &str = "p.pronamespace = 'pg_catalog'::regnamespace AND (\
-    (p.provolatile = 'v' AND p.proname NOT IN ('random', 'clock_timestamp', 'timeofday', 'gen_random_uuid', 'pg_is_in_recovery')) \
+    (p.provolatile = 'v' AND p.proname NOT IN ('random', 'clock_timestamp', 'timeofday', 'gen_random_uuid', 'pg_is_in_recovery', 'pg_advisory_unlock_all')) \
     OR p.proname ~ '_to_xml|ts_stat|ts_rewrite|pg_stat_get_|^lo_|pg_get_(viewdef|ruledef|functiondef)|_size')";
 
 /// Which views of `pg_catalog` PUBLIC may not read, as a condition on `pg_class c`: other sessions' statements, and counts

@@ -32,6 +32,10 @@ pub enum GatewayCommand {
     Erase(EraseOptions),
     /// Answer an authority's demand for a sample
     Answer(AnswerOptions),
+    /// Write a new key for sealed cells, which the data map's `sealed = true` asks for
+    SealKey(SealKeyOptions),
+    /// Seal what a column holds in the clear, or one value
+    Seal(SealOptions),
     /// Ask for access to a case, approve it, review it
     Ticket(TicketOptions),
 }
@@ -121,6 +125,37 @@ pub struct AnswerOptions {
     /// The folder of the answer; it must not exist
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
+}
+
+/// `vigie gateway seal-key`.
+#[derive(Debug, Args)]
+pub struct SealKeyOptions {
+    /// The file that is made; it must not exist
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+}
+
+/// `vigie gateway seal`.
+#[derive(Debug, Args)]
+pub struct SealOptions {
+    /// The column, as the data map names it
+    #[arg(value_name = "SCHEMA.TABLE.COLUMN")]
+    pub column: String,
+    /// Which gateway.
+    #[command(flatten)]
+    pub gateway: ConfigOptions,
+    /// Print the cell of one value instead: that of this person, read from standard input
+    #[arg(long, value_name = "ID", allow_hyphen_values = true, conflicts_with = "dry_run")]
+    pub subject: Option<String>,
+    /// Change nothing, and say how much is in the clear
+    #[arg(long)]
+    pub dry_run: bool,
+    /// The database, as its owner, for instance "host=127.0.0.1 user=postgres dbname=app"; a password is read from PGPASSWORD
+    #[arg(long, value_name = "ADDRESS", env = "VIGIE_DATABASE", hide_env_values = true)]
+    pub database: Option<String>,
+    /// Certificates (PEM) of the authorities that vouch for the database; needed unless it is on this machine
+    #[arg(long, value_name = "FILE", env = "VIGIE_DATABASE_CA")]
+    pub database_ca: Option<PathBuf>,
 }
 
 /// `vigie gateway ticket`.

@@ -1,15 +1,18 @@
 //! `vigie gateway` and `vigie access-report`: setting a gateway up, running it, and asking it afterwards.
 //!
-//! Only `init` writes files, `erase` and `answer` change the vault and the ledger, `ticket` the database.
+//! Only `init` and `seal-key` write files, `erase` and `answer` change the vault and the ledger, `ticket` and `seal` the
+//! database.
 
 pub mod arguments;
 mod asking;
 pub mod private;
+mod sealing;
 mod serving;
 mod setting_up;
 mod tickets;
 
 pub use asking::access_report;
+pub use private::file as write_private;
 
 use crate::{arguments::Common, fault::Fault};
 use arguments::{ConfigOptions, GatewayCommand, GatewayOptions};
@@ -17,7 +20,8 @@ use std::{io, process::ExitCode};
 use vigie_gateway::{GatewayError, config::Config};
 use vigie_statement::worker::Worker;
 
-fn fault(error: &GatewayError) -> Fault {
+/// Returns what is told of an error of a gateway.
+pub fn fault(error: &GatewayError) -> Fault {
     Fault::Gateway { why: vigie_gateway::in_full(error), help: error.help() }
 }
 
@@ -48,6 +52,8 @@ pub async fn run(options: &GatewayOptions, common: &Common) -> Result<u8, Fault>
         GatewayCommand::Explain(options) => asking::explain(options, common).await,
         GatewayCommand::Erase(options) => asking::erase(options, common).await,
         GatewayCommand::Answer(options) => asking::answer(options, common),
+        GatewayCommand::SealKey(options) => sealing::new_key(options, common),
+        GatewayCommand::Seal(options) => sealing::seal(options, common).await,
         GatewayCommand::Ticket(options) => tickets::run(options, common).await,
     }
 }

@@ -1,7 +1,7 @@
 //! `vigie gateway serve`: runs until somebody ends it.
 //!
-//! SIGTERM and Ctrl-C let sessions finish what they are doing, for at most [`GRACE`]; SIGHUP takes over a new policy and
-//! new certificates.
+//! SIGTERM and Ctrl-C let sessions finish what they are doing, for at most [`GRACE`]; SIGHUP takes over a new policy,
+//! the HR record and new certificates.
 
 use super::{arguments::ConfigOptions, config_of, fault};
 use crate::{
@@ -71,7 +71,8 @@ pub async fn serve(options: &ConfigOptions, common: &Common) -> Result<u8, Fault
     let admin_address = admin.as_ref().map(|(address, _)| *address);
     if common.json {
         let admin = admin_address.map(|address| format!("http://{address}/"));
-        print_line(&json_of(&json!({ "listening": address.to_string(), "admin": admin }))?);
+        let document = json!({ "schema": "vigie-gateway-serving/1", "listening": address.to_string(), "admin": admin });
+        print_line(&json_of(&document)?);
     } else if !common.quiet {
         let admin = admin_address.map(|address| format!(", and its operator at http://{address}/")).unwrap_or_default();
         eprintln!(
@@ -129,7 +130,7 @@ async fn reload(gateway: &Arc<Gateway>) {
     match gateway.reload().await {
         Ok(()) => report(&format!("took over policy {}", &gateway.epoch().compiled.hash_hex()[..16])),
         Err(error) => {
-            report(&format!("the policy before stays in force: {}", vigie_gateway::in_full(&error)));
+            report(&format!("what was in force stays in force: {}", vigie_gateway::in_full(&error)));
             if let Some(help) = error.help() {
                 eprintln!("  help: {help}");
             }

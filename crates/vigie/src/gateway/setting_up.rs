@@ -63,6 +63,7 @@ listen = \"127.0.0.1:6432\"     # where clients connect; elsewhere than on the l
 admin = \"127.0.0.1:6433\"      # health, metrics, explanations, for programs on this machine
 # admin_token = \"admin.token\"  # asks for this token, which you need behind a proxy
 secret = \"gateway.secret\"     # the same for all gateways of a deployment; whoever reads it can be any of them
+# seal_keys = \"cells.keys\"     # of columns that the data map seals; `vigie gateway seal-key` makes it
 
 [server]
 host = {host}

@@ -6,6 +6,7 @@
 mod banner;
 mod bundles;
 mod command_line;
+mod deployment;
 mod fixtures;
 mod gateway;
 mod hostile;
@@ -49,6 +50,7 @@ fn main() {
     trials.extend(gateway::trials(&world));
     trials.extend(transfers::trials(&world));
     trials.extend(banner::trials(&world));
+    trials.extend(deployment::trials(&world));
     let conclusion = libtest_mimic::run(&arguments, trials);
     drop(world);
     conclusion.exit();
