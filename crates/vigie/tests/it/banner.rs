@@ -105,7 +105,7 @@ fn judge(answer: &Value) -> Result<(), String> {
     let breaches = of("breach");
     let clicks = (answer["clicks"]["accept"].as_u64(), answer["clicks"]["refuse"].as_u64());
     let conform = of("conform").len();
-    if answer["banner"]["seen"] != true || clicks != (Some(1), Some(1)) || conform < 12 {
+    if answer["banner"]["seen"] != true || clicks != (Some(1), Some(1)) || conform < 5 {
         return Err(format!("seen {}, clicks {clicks:?}, {conform} conform", answer["banner"]["seen"]));
     }
     if breaches.is_empty() { Ok(()) } else { Err(breaches.join("; ")) }
