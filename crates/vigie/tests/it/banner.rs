@@ -112,12 +112,7 @@ fn judge(answer: &Value) -> Result<(), String> {
 }
 
 /// Runs a check with a browser of its own.
-fn in_browser(
-    world: &World,
-    check: for<'browser> fn(
-        &'browser Browser,
-    ) -> std::pin::Pin<Box<dyn Future<Output = Result<(), String>> + 'browser>>,
-) -> Result<(), String> {
+fn in_browser(world: &World, check: for<'browser> fn(&'browser Browser) -> Checked<'browser>) -> Result<(), String> {
     let mut arguments = world.server.chromium_args();
     arguments.push("--enable-blink-features=ComputedAccessibilityInfo".to_owned());
     let options = LaunchOptions { arguments, ignore_certificate_errors: true, ..LaunchOptions::default() };
