@@ -4,7 +4,7 @@
 # servers that tests speak to (NATS, PostgreSQL, PgBouncer) and strace, which fails them; with `--judges`, the programs that have the last word on what we write:
 # openssl, unzip, Go with its packages for transparent logs, and a Python environment below target/judges (or
 # $VIGIE_JUDGES) with warcio and py-wacz (bundles), jsonschema (SARIF, and our own schemas), pyarrow and duckdb (a
-# campaign's tables) and moto (an S3-compatible store).
+# campaign's tables), moto (an S3-compatible store) and schemathesis (the API of choices).
 # Safe to run again: what is there is left alone.
 # Only Debian and its kin are handled. Elsewhere, and without the right to install, it says what to install and how.
 set -eu

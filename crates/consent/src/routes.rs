@@ -6,7 +6,7 @@
 use crate::{
     callers::{Scope, digest},
     server::Peer,
-    service::{Change, MOST_HISTORY, Service, idempotency},
+    service::{Change, MOST_HISTORY, Repeatable, Service, idempotency},
     wire::{self, Problem},
 };
 use axum::{
@@ -247,7 +247,7 @@ fn checked(asked: &[wire::Asked]) -> Result<Vec<(wire::Asked, vigie_choices::Sta
     asked.iter().map(|asked| Ok((asked.clone(), asked.check()?))).collect()
 }
 
-fn key(caller: [u8; 32], uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Result<Option<([u8; 32], [u8; 32])>, Problem> {
+fn key(caller: [u8; 32], uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Result<Option<Repeatable>, Problem> {
     let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
     let key = key.to_str().ok().filter(|key| (1..=200).contains(&key.len()));
     let key = key.ok_or_else(|| Problem::bad("`Idempotency-Key` has 1 to 200 characters of ASCII"))?;

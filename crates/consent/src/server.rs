@@ -155,13 +155,12 @@ pub async fn serve(
     let (sender, ready) = mpsc::channel(64);
     let accepting = tokio::spawn(accept(listener, tls.map(TlsAcceptor::from), permits, sender));
     let router = routes::router(service).into_make_service_with_connect_info::<Peer>();
-    let served = axum::serve(Door { ready, address }, router)
+    axum::serve(Door { ready, address }, router)
         .with_graceful_shutdown(async move {
             shutdown.await;
             accepting.abort();
         })
-        .await;
-    served
+        .await
 }
 
 async fn accept(
@@ -172,13 +171,10 @@ async fn accept(
 ) {
     loop {
         let permit = permits.clone().acquire_owned().await.expect("nobody closes the semaphore");
-        let (stream, address) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(_) => {
-                // Too many files are open, or the client is gone already; both pass.
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                continue;
-            }
+        let Ok((stream, address)) = listener.accept().await else {
+            // Too many files are open, or the client is gone already; both pass.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
         };
         let (tls, ready) = (tls.clone(), ready.clone());
         tokio::spawn(async move {

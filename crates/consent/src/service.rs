@@ -101,14 +101,17 @@ impl OpenError {
     }
 }
 
+/// The hashes of caller with key, and of the request.
+pub(crate) type Repeatable = ([u8; 32], [u8; 32]);
+
 /// A change that was asked for, checked.
 #[derive(Debug, Clone)]
 pub(crate) struct Change {
     pub subject: Subject,
     pub asked: Vec<(Asked, State)>,
     pub evidence: wire::Evidence,
-    /// The hashes of caller with key, and of the request.
-    pub key: Option<([u8; 32], [u8; 32])>,
+    /// By what it is known again if it comes twice.
+    pub key: Option<Repeatable>,
 }
 
 /// What [`Service::withdrawable`] looks for.
@@ -245,7 +248,7 @@ impl Service {
         let client = self.lend().await?;
         let controller =
             Controller { name: self.config.controller.name.clone(), contact: self.config.controller.contact.clone() };
-        let record = record_of(&*client, &self.choices, subject, &controller).await;
+        let record = record_of(&client, &self.choices, subject, &controller).await;
         let record = record.map_err(|error| self.failed(error))?;
         client.give_back();
         Ok(record)
@@ -277,13 +280,13 @@ impl Service {
             let unknown: String = unknown.chars().filter(|c| !c.is_control()).take(60).collect();
             return Err(Problem::unprocessable(&format!("purpose `{unknown}` is not in the data map")));
         }
-        let withdrawn = found.into_iter().filter(|choice| match &named {
-            Some(named) => named.contains(choice.purpose.as_str()),
-            // What cannot be refused cannot be withdrawn either, and must not keep the rest from being.
-            None => {
-                let fixed = FIXED.contains(&choice.basis.as_str()) && choice.recipient.is_empty();
-                !fixed && choice.said.as_ref().is_some_and(|said| said.state == State::Given)
+        let withdrawn = found.into_iter().filter(|choice| {
+            if let Some(named) = &named {
+                return named.contains(choice.purpose.as_str());
             }
+            // What cannot be refused cannot be withdrawn either, and must not keep the rest from being.
+            let fixed = FIXED.contains(&choice.basis.as_str()) && choice.recipient.is_empty();
+            !fixed && choice.said.as_ref().is_some_and(|said| said.state == State::Given)
         });
         let asked = |purpose: String, recipient: String| Asked { purpose, recipient, state: "withdrawn".to_owned() };
         Ok(withdrawn.map(|choice| (asked(choice.purpose, choice.recipient), State::Withdrawn)).collect())
@@ -538,7 +541,7 @@ pub async fn record_of(
 }
 
 /// Returns the hashes by which a request with an idempotency key is known again.
-pub(crate) fn idempotency(caller: [u8; 32], key: &str, path: &str, body: &[u8]) -> ([u8; 32], [u8; 32]) {
+pub(crate) fn idempotency(caller: [u8; 32], key: &str, path: &str, body: &[u8]) -> Repeatable {
     let key = Sha256::new().chain_update(caller).chain_update(digest("key", key)).finalize().into();
     let request = Sha256::new().chain_update(digest("path", path)).chain_update(body).finalize().into();
     (key, request)

@@ -71,7 +71,7 @@ impl Default for Claims {
 pub struct Tokens {
     issuer: String,
     names: Claims,
-    tokens: vigie_token::Tokens,
+    verifier: vigie_token::Tokens,
 }
 
 impl Tokens {
@@ -84,7 +84,7 @@ impl Tokens {
         let Settings { issuer, audience, keys_file, keys_url, keys_ca, skew_seconds, claims: names } = settings;
         let issuer_name = issuer.clone();
         let settings = vigie_token::Settings { issuer, audience, keys_file, keys_url, keys_ca, skew_seconds };
-        Ok(Self { issuer: issuer_name, names, tokens: vigie_token::Tokens::new(settings)? })
+        Ok(Self { issuer: issuer_name, names, verifier: vigie_token::Tokens::new(settings)? })
     }
 
     /// Verifies a token and returns whom it is about. May read or fetch keys, and waits for at most 5 s then.
@@ -93,7 +93,7 @@ impl Tokens {
     ///
     /// If its signature, time, issuer, audience or claims do not hold.
     pub fn verify(&self, token: &str, now: Timestamp) -> Result<Principal, TokenError> {
-        let claims = &self.tokens.verify(token, now)?;
+        let claims = &self.verifier.verify(token, now)?;
         let names = &self.names;
         let id = text_of(claims, &names.id)?;
         Ok(Principal {
