@@ -475,9 +475,9 @@ fn commitments_are_the_ledgers_own() {
     let account = Account::new(open_vault(folder.path()), Journal::Local(open_log(folder.path())));
     let mut rows = vigie_vault::RowList::new(facts("alice").templates()).unwrap();
     rows.push(1, b"42").unwrap();
-    let draft = chunk::Draft {
+    let draft = vigie_accounting::Draft {
         kind: Kind::Access,
-        outcome: Outcome::Permitted,
+        flags: Outcome::Permitted.flags(),
         peer_ref: Hash([0; 32]),
         header: b"header".to_vec(),
         rows,

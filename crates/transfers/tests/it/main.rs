@@ -146,7 +146,11 @@ impl Stage {
         let tables =
             "CREATE TABLE users (id bigint PRIMARY KEY, country text, phone text, pmask bigint NOT NULL DEFAULT 0)";
         client.batch_execute(tables).await.expect("a new database");
+        // Roles are the whole server's: two installations at the same moment get in each other's way.
+        static INSTALLING: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+        let installing = INSTALLING.lock().await;
         Choices::install(&mut client, &map()).await.expect("it can be installed");
+        drop(installing);
         let fill = format!(
             "INSERT INTO vigie.choice (subject, purpose, recipient, state, decided_at, method)
              SELECT id, 0, 'parent.example', CASE id % 10 WHEN 1 THEN 'refused' WHEN 2 THEN 'withdrawn' ELSE 'given' END, now(), 'test'
