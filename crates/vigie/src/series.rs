@@ -16,7 +16,10 @@ use crate::{
 };
 use clap::{Args, Subcommand};
 use serde_json::json;
-use std::{fs, io, path::PathBuf};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 use vigie_choices::Choices;
 use vigie_gateway::{
     accounting::{Action, Columns, Outcome, Receipted, StatementFacts},
@@ -101,7 +104,7 @@ pub async fn run(options: &SeriesOptions, common: &Common) -> Result<u8, Fault> 
     }
 }
 
-fn definition(path: &PathBuf) -> Result<Series, Fault> {
+fn definition(path: &Path) -> Result<Series, Fault> {
     let unread = |error: io::Error| {
         failed(format!("`{}` cannot be read: {}", path.display(), in_full(&error)), "see docs/series.md")
     };
@@ -109,7 +112,7 @@ fn definition(path: &PathBuf) -> Result<Series, Fault> {
     Series::parse(&text).map_err(|error| failed(in_full(&error).trim_end().replace('\n', " "), "see docs/series.md"))
 }
 
-fn journal(path: &PathBuf) -> Result<(Journal, Budget), Fault> {
+fn journal(path: &Path) -> Result<(Journal, Budget), Fault> {
     Journal::open(path).map_err(|error| failed(in_full(&error), "end the other program, or see docs/series.md"))
 }
 
@@ -346,7 +349,7 @@ fn denied(decision: &str, help: &str, logged: &Receipted, common: &Common) -> Re
 
 fn say(
     series: &Series,
-    out: &std::path::Path,
+    out: &Path,
     budget: &Budget,
     release: &Release,
     logged: &Receipted,
@@ -386,7 +389,7 @@ async fn count(
     compiled: &Compiled,
 ) -> Result<Vec<Exact>, Fault> {
     let lost = |why: String| Fault::Database { why, help: Some("see `vigie gateway check`".to_owned()) };
-    let bit = compiled.map.purpose(&series.purpose).map(vigie_policy::map::Purpose::mask).unwrap_or(i64::MAX);
+    let bit = compiled.map.purpose(&series.purpose).map_or(i64::MAX, vigie_policy::map::Purpose::mask);
     let (address, roots) = control_config(config, secrets).map_err(|error| crate::gateway::fault(&error))?;
     let control = vigie_database::connect(&address, &roots).await.map_err(|error| lost(in_full(&error)))?;
     let choices = Choices::open(&control).await.map_err(|error| lost(in_full(&error)))?;

@@ -481,7 +481,7 @@ fn hand_over(engine: &mut Engine, bytes: &[u8]) -> bool {
     let Ok(Some(frame)) = wire::frame(bytes, wire::MAX_CLIENT_BYTES) else { return false };
     let Ok(message) = Frontend::parse(&frame) else { return false };
     match message {
-        Frontend::Query(sql) if sql.is_empty() => engine.query(Vec::new()),
+        Frontend::Query("") => engine.query(Vec::new()),
         Frontend::Query(sql) => {
             let treatments = sql.split(';').map(|part| treat(engine, part)).collect();
             engine.query(treatments);

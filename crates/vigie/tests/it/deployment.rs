@@ -157,6 +157,10 @@ fn documents(world: &World) -> Result<(), String> {
     let order = here.document("choices-stop-1", 0, &[&["choices", "stop", "--subject", "9"], &why[..]].concat(), "")?;
     here.document("choices-lift-1", 0, &["choices", "lift", &order["order"].to_string(), "--lifted-by", "them"], "")?;
     here.document("choices-lift-1", 1, &["choices", "lift", "999999", "--lifted-by", "them"], "")?;
+    here.document("choices-rebuild-1", 0, &["choices", "rebuild"], "")?;
+    here.document("choices-work-off-1", 0, &["choices", "work-off"], "")?;
+    here.document("choices-check-1", 0, &["choices", "check"], "")?;
+    here.server.run_sql(&here.database, "ALTER TABLE users DISABLE TRIGGER USER; UPDATE users SET pmask = 0 WHERE id = 250; ALTER TABLE users ENABLE TRIGGER USER");
     here.document("choices-check-1", 1, &["choices", "check", "--people"], "")?;
     here.document("choices-rebuild-1", 0, &["choices", "rebuild"], "")?;
     here.document("choices-work-off-1", 0, &["choices", "work-off"], "")?;
@@ -303,12 +307,12 @@ fn refused(world: &World) -> Result<(), String> {
     let answer = ["gateway", "answer", &broken, "--out", &none, "--nonce"];
     let run = ["--period", "2026-11", "--journal", &here.path("budget.jsonl"), "--out", &here.path("out.json")];
     let before: [(&[&str], &str); 15] = [
-        (&["policy", "check", &none], "cannot be read"),
-        (&["policy", "diff", &policy, &none], "cannot be read"),
+        (&["policy", "check", &none], "holds no policy that can be used"),
+        (&["policy", "diff", &policy, &none], "holds no policy that can be used"),
         (&["policy", "lint", &policy, "--database", "host=127.0.0.1 port=1 user=a dbname=a"], "connect"),
         (&["policy", "apply", &policy, "--secret-file", &none], "secret of the gateways cannot be used"),
-        (&["choices", "check"], "not installed"),
-        (&["choices", "record", "7", "analytics", "given"], "not installed"),
+        (&["choices", "check"], "has no schema `vigie`"),
+        (&["choices", "record", "7", "analytics", "given"], "has no schema `vigie`"),
         (&["gateway", "answer", &none, "--out", &none, "--nonce", "00", "--beacon", "00"], "cannot be read"),
         (&[&answer[..], &["zz", "--beacon", "00"]].concat(), ""),
         (&["gateway", "seal", "public.users.email"], "does not seal `public.users.email`"),
@@ -337,10 +341,10 @@ fn refused(world: &World) -> Result<(), String> {
     said_so(&before)?;
     here.document("choices-install-1", 0, &["choices", "install", &policy], "")?;
     said_so(&[
-        (&["choices", "record", "seven", "analytics", "given"], "seven"),
+        (&["choices", "record", "seven", "analytics", "given"], "not of type `bigint`"),
         (&["choices", "record", "7", "nothing", "given"], "nothing"),
         (&["choices", "record", "7", "analytics", "perhaps"], "perhaps"),
-        (&[&["choices", "stop", "--subject", "seven"], &why[..]].concat(), "seven"),
+        (&[&["choices", "stop", "--subject", "seven"], &why[..]].concat(), "not of type `bigint`"),
         (&[&["choices", "stop"], &why[..]].concat(), ""),
         (&["choices", "rebuild", "--batch", "0"], ""),
     ])
