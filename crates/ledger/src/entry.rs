@@ -312,7 +312,7 @@ mod tests {
             Entry::parse(&bytes).map(|_| ())
         };
         assert_eq!(with(7, b'2'), Err(EntryError::Magic("VIGIELG2".to_owned())));
-        assert_eq!(with(8, 10), Err(EntryError::Kind(10)));
+        assert_eq!(with(8, 11), Err(EntryError::Kind(11)));
         assert_eq!(with(9, 8), Err(EntryError::Flags));
         assert_eq!(with(10, 1), Err(EntryError::Flags));
         assert_eq!(with(19, 61), Err(EntryError::Time(61)));
