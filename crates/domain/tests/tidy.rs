@@ -45,7 +45,7 @@ const ROOMS: [(&str, &[&str]); 23] = [
             "vault",
         ],
     ),
-    ("transfers", &["accounting", "choices", "ledger", "policy", "vault"]),
+    ("transfers", &["accounting", "choices", "ledger", "policy", "sequencer", "vault"]),
     ("testkit", &["domain"]),
     (
         "vigie",

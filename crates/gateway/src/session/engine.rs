@@ -1092,14 +1092,19 @@ impl Engine {
             Backend::ReadyForQuery(status) => self.ready(status),
             Backend::RowDescription(description) => self.description(description),
             Backend::CommandComplete(tag) => self.complete(tag, metrics),
-            Backend::EmptyQueryResponse => {
-                match self.expected.pop_front() {
-                    Some(Expect::Simple(_) | Expect::Execute { .. }) => self.to_client.extend_from_slice(frame.bytes),
-                    Some(Expect::Own) => {}
-                    other => return Err(out_of_turn("EmptyQueryResponse", other.as_ref())),
+            Backend::EmptyQueryResponse => match self.expected.front() {
+                // Rows before it would belong to no entry.
+                Some(Expect::Simple(run) | Expect::Execute { run, .. }) if !run.running => {
+                    self.expected.pop_front();
+                    self.to_client.extend_from_slice(frame.bytes);
+                    Ok(())
                 }
-                Ok(())
-            }
+                Some(Expect::Own) => {
+                    self.expected.pop_front();
+                    Ok(())
+                }
+                other => Err(out_of_turn("EmptyQueryResponse", other)),
+            },
             Backend::PortalSuspended => {
                 self.verify()?;
                 let Some(Expect::Execute { mut run, .. }) = self.expected.pop_front() else {
