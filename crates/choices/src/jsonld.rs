@@ -95,12 +95,16 @@ fn one(
     }
     let notices: BTreeMap<(&str, &str, String), Value> = said
         .iter()
+        .filter(|said| !said.notice.is_empty() || said.wording_hash.is_some())
         .map(|said| {
             let hash = said.wording_hash.as_deref().map(hex).unwrap_or_default();
             let mut notice = Map::new();
             notice.insert("@type".into(), if is_consent { "dpv:ConsentNotice" } else { "dpv:PrivacyNotice" }.into());
-            notice.insert("dct:identifier".into(), said.notice.as_str().into());
-            notice.insert("dct:language".into(), said.language.as_str().into());
+            for (term, text) in [("dct:identifier", &said.notice), ("dct:language", &said.language)] {
+                if !text.is_empty() {
+                    notice.insert(term.into(), text.as_str().into());
+                }
+            }
             if !hash.is_empty() {
                 notice.insert("vigie:wordingSha256".into(), hash.as_str().into());
             }
@@ -153,10 +157,14 @@ fn event(said: &Recorded, is_consent: bool) -> Value {
         "dpv:isIndicatedBy": "dpv:DataSubject",
         "dpv:hasIndicationMethod": said.method,
         "dct:created": said.recorded_at,
-        "dct:language": said.language,
-        "vigie:notice": said.notice,
         "vigie:inForce": said.in_force,
     });
+    // Whoever withdraws is shown no notice.
+    for (term, text) in [("dct:language", &said.language), ("vigie:notice", &said.notice)] {
+        if !text.is_empty() {
+            event[term] = text.as_str().into();
+        }
+    }
     if let Some(logged_as) = &said.event {
         event["vigie:ledgerEvent"] = hex(logged_as).into();
     }

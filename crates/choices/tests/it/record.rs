@@ -161,6 +161,8 @@ async fn a_record_has_the_fields_of_the_standard() {
     choices.record_as(client, &who, "marketing", State::Given, &with(1, "", Some(hash)), Some([1; 16])).await.unwrap();
     choices.record(client, &who, "marketing", State::Withdrawn, &with(2, "", Some(hash))).await.unwrap();
     choices.record(client, &who, "research", State::Refused, &with(3, "", None)).await.unwrap();
+    let bare = Evidence { notice: String::new(), language: String::new(), ..with(4, "", None) };
+    choices.record(client, &who, "marketing", State::Withdrawn, &bare).await.unwrap();
     let controller = Controller { name: "Platform Ireland Ltd".into(), contact: "mailto:dpo@platform.example".into() };
     let now = choices.choices_of(client, &who).await.unwrap();
     let history = choices.whole_history_of(client, &who).await.unwrap();
@@ -188,7 +190,13 @@ async fn a_record_has_the_fields_of_the_standard() {
         .iter()
         .map(|event| event["@type"].as_str().unwrap())
         .collect();
-    assert_eq!(events, ["dpv:ConsentGiven", "dpv:ConsentWithdrawn"]);
+    assert_eq!(events, ["dpv:ConsentGiven", "dpv:ConsentWithdrawn", "dpv:ConsentWithdrawn"]);
+    assert_eq!(
+        marketing["dpv:hasNotice"].as_array().unwrap().len(),
+        1,
+        "who withdraws without a word is shown no notice"
+    );
+    assert_eq!(marketing["dpv:hasConsentStatus"][2].get("vigie:notice"), None);
     let given = &marketing["dpv:hasConsentStatus"][0];
     assert_eq!(given["dpv:isIndicatedAtTime"], "2023-11-14T22:13:21.000000Z");
     assert_eq!(given["vigie:ledgerEvent"], "01".repeat(16));
