@@ -6,7 +6,7 @@
 //! a context that may not read the class of the column has no right to the column either.
 //!
 //! Out of scope: which columns are sealed (the data map), and in which contexts they may be read (`policy`). Sealing what
-//! is there already: [`column`].
+//! is there already: [`mod@column`].
 //!
 //! How long a value is shows. Equal values do not: nonces are random, so nothing can be searched, joined or sorted by a
 //! sealed column.
