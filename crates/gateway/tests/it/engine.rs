@@ -2,7 +2,8 @@
 //! that mostly keeps to the protocol and sometimes does not. Nothing may panic, no row of a person may come out of what its
 //! entry covers, no value may come out in an error, and who is stopped never comes out.
 //!
-//! `VIGIE_ENGINE_CASES` is how many conversations (2,000 by default), `VIGIE_ENGINE_SEED` repeats a run.
+//! `VIGIE_ENGINE_CASES` is how many conversations (2,000 by default), `VIGIE_ENGINE_SEED` which
+//! ones: the usual ones hold a case that once let a row out.
 
 use bytes::{Buf as _, BytesMut};
 use std::{
@@ -549,11 +550,7 @@ fn take(engine: &mut Engine, of: &str) -> usize {
 fn no_message_makes_the_session_panic_or_lets_a_row_out_without_its_entry() {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
     let n_cases = number("VIGIE_ENGINE_CASES").unwrap_or(2_000);
-    let seed = number("VIGIE_ENGINE_SEED").unwrap_or_else(|| {
-        let mut bytes = [0; 8];
-        getrandom::fill(&mut bytes).expect("there are random numbers");
-        u64::from_le_bytes(bytes)
-    });
+    let seed = number("VIGIE_ENGINE_SEED").unwrap_or(14_093_233_601_055_134_629);
     eprintln!("VIGIE_ENGINE_SEED={seed}");
     let stops = StopSet::new(Duration::from_secs(3600), Duration::from_secs(60));
     let everything = u64::MAX >> 1;
