@@ -337,9 +337,13 @@ impl<S: Source> Tiles<S> {
         Self { source, size, kept: HashMap::new(), limit: limit.max(1) }
     }
 
-    /// Goes on with a larger tree of the same log: tiles that were partial are forgotten.
+    /// Goes on with a tree of the same log that is as large or larger: if it is larger, tiles that were partial are
+    /// forgotten.
     pub fn grow(&mut self, size: u64) {
         let old = std::mem::replace(&mut self.size, size);
+        if old == size {
+            return;
+        }
         for id in TileId::partials(old) {
             self.kept.remove(&(id.level(), id.index()));
         }

@@ -4,7 +4,8 @@ use super::{MemoryLog, log_key};
 use crate::Hash;
 use crate::policy::TrustPolicy;
 use crate::proof::ProofError;
-use crate::reader::{Follower, ReadError, Tiles, check, fetch_entry, frontier_at};
+use crate::reader::{Follower, ReadError, Source, Tiles, check, fetch_entry, frontier_at};
+use crate::tile::Resource;
 use proptest::prelude::*;
 
 fn follower() -> Follower {
@@ -118,6 +119,32 @@ fn proofs_come_from_tiles_as_the_tree_grows() {
     assert!(tiles.prove_consistency(300, Hash::EMPTY, log.head().root()).is_err());
     assert!(tiles.prove_consistency(70_001, old.root(), log.head().root()).is_err());
     assert!(tiles.prove_inclusion(70_000, Hash::EMPTY, log.head().root()).is_err());
+}
+
+/// Counts what is asked for.
+struct Counted<'log>(&'log MemoryLog, std::cell::Cell<usize>);
+
+impl Source for &Counted<'_> {
+    type Error = std::convert::Infallible;
+
+    fn fetch(&self, resource: Resource) -> Result<Option<Vec<u8>>, Self::Error> {
+        self.1.set(self.1.get() + 1);
+        self.0.fetch(resource)
+    }
+}
+
+#[test]
+fn a_second_proof_under_the_same_head_asks_for_no_tile_again() {
+    let log = MemoryLog::numbered(700);
+    let counted = Counted(&log, std::cell::Cell::new(0));
+    let mut tiles = Tiles::new(&counted, 700, 10);
+    let root = log.head().root();
+    tiles.prove_inclusion(699, Hash::leaf(b"entry 699"), root).expect("in the tree");
+    let fetched = counted.1.get();
+    assert!(fetched > 0);
+    tiles.grow(700);
+    tiles.prove_inclusion(699, Hash::leaf(b"entry 699"), root).expect("in the tree");
+    assert_eq!(counted.1.get(), fetched);
 }
 
 proptest! {
