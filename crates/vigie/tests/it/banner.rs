@@ -12,7 +12,7 @@ use vigie_consent::banner::{Script, Settings, texts};
 use vigie_testkit::{Answer, SiteServerBuilder};
 
 /// Languages of the ordinary run: Latin, Cyrillic and Greek letters, and the longest words.
-const SOME: [&str; 4] = ["en", "fr", "el", "bg"];
+const SOME: [&str; 4] = ["sv", "fr", "el", "bg"];
 /// A screen on a desk, and a phone.
 const VIEWPORTS: [&str; 2] = ["1366x768", "390x844"];
 
