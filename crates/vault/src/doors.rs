@@ -9,12 +9,12 @@ use crate::erasure;
 use crate::index::{Growing, Index, IndexFile};
 use crate::record::{MAX_RECORD_BYTES, Record};
 use crate::seal::{IndexKey, KeyEncryptionKey};
-use crate::segment::{FileError, SegmentFile, Steps, Watch, failed, read_segment_name, segment_name};
-use crate::writer::{Inbox, Indexer, Job, Note, Waiting, Writer};
+use crate::segment::{FileError, SegmentFile, Steps, Until, Watch, failed, read_segment_name, segment_name};
+use crate::writer::{self, Inbox, Indexer, Job, Note, Waiting, Writer};
 use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, SyncSender};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 use std::thread::JoinHandle;
@@ -102,6 +102,7 @@ pub struct Found {
 #[derive(Debug)]
 pub struct Vault {
     pub(crate) shared: Arc<Shared>,
+    writer: Mutex<Option<Arc<Mutex<Writer>>>>,
     notes: Mutex<Option<SyncSender<Note>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     _lock: File,
@@ -151,7 +152,8 @@ impl Segment {
             return Ok(Self::new(file, Index::Filed(index), bytes));
         }
         let mut growing = Growing::default();
-        let scanned = file.scan(newest, |event, place, plain| {
+        let until = if newest { Until::Torn } else { Until::End };
+        let scanned = file.scan(until, |event, place, plain| {
             let damaged = || FileError::Record { path: path.clone(), offset: place.offset, event };
             let record = Record::parse(&plain).map_err(|_| damaged())?;
             if record.event_id() != event {
@@ -171,6 +173,14 @@ impl Segment {
     pub(crate) fn is_full(&self) -> bool {
         matches!(*self.index.read().expect(UNPOISONED), Index::Filed(_))
     }
+}
+
+fn waiting(record: Record, answer: Option<oneshot::Sender<()>>) -> Result<Waiting, AppendError> {
+    let bytes = record.to_bytes();
+    if bytes.len() > MAX_RECORD_BYTES {
+        return Err(AppendError::TooLarge(bytes.len()));
+    }
+    Ok(Waiting { record, bytes, answer })
 }
 
 struct Opening<'vault> {
@@ -252,10 +262,15 @@ impl Vault {
         }
         erasure::finish(&shared)?;
         let (notes, taken) = mpsc::sync_channel(NOTES_WAITING);
-        let writer = Writer { shared: shared.clone(), notes: notes.clone() };
+        let writer = Arc::new(Mutex::new(Writer::new(shared.clone(), notes.clone())));
+        let writing = {
+            let (shared, writer) = (shared.clone(), writer.clone());
+            std::thread::spawn(move || writer::run(&shared, &writer))
+        };
         let indexer = Indexer { shared: shared.clone() };
-        let threads = vec![std::thread::spawn(move || writer.run()), std::thread::spawn(move || indexer.run(&taken))];
-        Ok(Self { shared, notes: Mutex::new(Some(notes)), threads: Mutex::new(threads), _lock: lock })
+        let threads = vec![writing, std::thread::spawn(move || indexer.run(&taken))];
+        let (writer, notes) = (Mutex::new(Some(writer)), Mutex::new(Some(notes)));
+        Ok(Self { shared, writer, notes, threads: Mutex::new(threads), _lock: lock })
     }
 
     /// Hands in a record; waits while too much does already. It is in the vault when the ticket says so.
@@ -276,14 +291,29 @@ impl Vault {
         self.submit(record, false)
     }
 
-    fn submit(&self, record: Record, wait: bool) -> Result<Ticket, AppendError> {
-        let bytes = record.to_bytes();
-        if bytes.len() > MAX_RECORD_BYTES {
-            return Err(AppendError::TooLarge(bytes.len()));
+    /// Hands in records that become durable together, and writes them on this thread, which does nothing else meanwhile.
+    /// What waits in the inbox is not waited for.
+    ///
+    /// # Errors
+    ///
+    /// [`AppendError::TooLarge`], if one of them is: none is written then; and [`AppendError::Stopped`].
+    pub fn append_together(&self, records: Vec<Record>) -> Result<(), AppendError> {
+        let batch = records.into_iter().map(|record| waiting(record, None)).collect::<Result<Vec<_>, _>>()?;
+        let stopped = || self.shared.inbox.stopped();
+        let Some(writer) = lock(&self.writer).clone() else { return Err(stopped().into()) };
+        let mut writer = lock(&writer);
+        // Looked at with the writer in hand: nothing is written after a failure, or after the end.
+        if self.shared.inbox.is_closed() {
+            return Err(stopped().into());
         }
+        writer.write(batch).map_err(|_| stopped().into())
+    }
+
+    fn submit(&self, record: Record, wait: bool) -> Result<Ticket, AppendError> {
         let (sender, answer) = oneshot::channel();
-        let size = bytes.len();
-        self.shared.inbox.submit(Job::Append(Box::new(Waiting { record, bytes, answer: sender })), size, wait)?;
+        let waiting = waiting(record, Some(sender))?;
+        let size = waiting.bytes.len();
+        self.shared.inbox.submit(Job::Append(Box::new(waiting)), size, wait)?;
         Ok(Ticket { answer, shared: self.shared.clone() })
     }
 
@@ -317,6 +347,10 @@ impl Vault {
 
     /// Waits until everything that was promised is indexed.
     pub(crate) fn wait_indexed(&self) {
+        let writer = lock(&self.writer).clone();
+        if let Some(writer) = writer {
+            lock(&writer).tell();
+        }
         let (sender, done) = mpsc::channel();
         let notes = lock(&self.notes).clone();
         if notes.is_some_and(|notes| notes.send(Note::Reached(sender)).is_ok()) {
@@ -330,7 +364,9 @@ impl Vault {
         self.wait_indexed();
         let mut damage = Vec::new();
         for segment in self.shared.segments() {
-            let checked = segment.file.scan(false, |event, place, plain| {
+            let durable = segment.bytes.load(Ordering::Relaxed);
+            let until = if segment.is_full() { Until::End } else { Until::Here(durable) };
+            let checked = segment.file.scan(until, |event, place, plain| {
                 let sound = Record::parse(&plain).is_ok_and(|record| record.event_id() == event && record.is_sound());
                 if !sound {
                     damage.push(FileError::Record { path: segment.file.path.clone(), offset: place.offset, event });
@@ -364,6 +400,7 @@ impl Vault {
         };
         join(threads.next());
         // The indexer ends when nobody can send it anything more.
+        *lock(&self.writer) = None;
         *lock(&self.notes) = None;
         join(threads.next());
         match self.stopped() {

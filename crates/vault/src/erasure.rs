@@ -14,7 +14,7 @@ use crate::index::{Index, write};
 use crate::record::Record;
 use crate::rows::take;
 use crate::seal::NONCE_BYTES;
-use crate::segment::{Draft, FileError, HEAD_BYTES, SegmentFile, failed, random};
+use crate::segment::{Draft, FileError, HEAD_BYTES, SegmentFile, Until, failed, random};
 use crate::writer::Job;
 use std::collections::BTreeMap;
 use std::fs;
@@ -174,7 +174,7 @@ impl Shared {
             *at = end;
             Ok(())
         };
-        old.file.scan(false, |event_id, place, mut plain| {
+        old.file.scan(Until::End, |event_id, place, mut plain| {
             if let Some(rows) = rows.get(&event_id) {
                 let damaged =
                     || FileError::Record { path: old.file.path.clone(), offset: place.offset, event: event_id };

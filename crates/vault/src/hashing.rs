@@ -79,13 +79,16 @@ pub(crate) fn commit_row(salt: &[u8; 32], event_id: EventId, row: u64, first: &[
     if length > SHORT_ROW {
         return commit(&Salt(*salt), event_id, Place::Row(row), &[first, second].concat()).0;
     }
-    let (mut inner, mut outer) = (Block::default(), Block::default());
-    for at in 0..BLOCK {
-        let byte = salt.get(at).copied().unwrap_or(0);
-        inner[at] = byte ^ 0x36;
-        outer[at] = byte ^ 0x5c;
+    // HMAC by its definition (RFC 2104): the key fills a block of its own, inside and outside.
+    let mut inside = [0x36_u8; 3 * BLOCK];
+    let mut outside = [Block::default(), Block::default()];
+    outside[0].fill(0x5c);
+    for (at, byte) in salt.iter().enumerate() {
+        inside[at] ^= byte;
+        outside[0][at] ^= byte;
     }
-    let mut message = [0_u8; 2 * BLOCK];
+    let message = &mut inside[BLOCK..];
+    message.fill(0);
     message[..13].copy_from_slice(b"vigie/row/v1\0");
     message[13..29].copy_from_slice(&event_id.0);
     message[29..37].copy_from_slice(&row.to_be_bytes());
@@ -97,17 +100,12 @@ pub(crate) fn commit_row(salt: &[u8; 32], event_id: EventId, row: u64, first: &[
     let blocks = (end + 9).div_ceil(BLOCK);
     message[blocks * BLOCK - 8..blocks * BLOCK].copy_from_slice(&((BLOCK + end) as u64 * 8).to_be_bytes());
     let mut state = START;
-    compress256(&mut state, &[inner]);
-    for block in message[..blocks * BLOCK].chunks_exact(BLOCK) {
-        compress256(&mut state, &[*Block::from_slice(block)]);
-    }
-    let mut last = [Block::default()];
-    last[0][..32].copy_from_slice(&bytes_of(state));
-    last[0][32] = 0x80;
-    last[0][BLOCK - 8..].copy_from_slice(&((BLOCK + 32) as u64 * 8).to_be_bytes());
+    compress256(&mut state, &[0, 1, 2].map(|at| *Block::from_slice(&inside[at * BLOCK..][..BLOCK]))[..=blocks]);
+    outside[1][..32].copy_from_slice(&bytes_of(state));
+    outside[1][32] = 0x80;
+    outside[1][BLOCK - 8..].copy_from_slice(&((BLOCK + 32) as u64 * 8).to_be_bytes());
     let mut state = START;
-    compress256(&mut state, &[outer]);
-    compress256(&mut state, &last);
+    compress256(&mut state, &outside);
     bytes_of(state)
 }
 

@@ -58,7 +58,15 @@ pub(crate) fn index_path(segment: &Path) -> PathBuf {
 
 /// Returns the hashes of the persons of these rows, each once.
 pub(crate) fn hashes(key: &IndexKey, rows: &Rows) -> Vec<u64> {
-    let mut hashes: Vec<u64> = rows.subjects().map(|subject| key.hash(subject)).collect();
+    let mut hashes = Vec::new();
+    let mut last: &[u8] = &[];
+    for subject in rows.subjects() {
+        // Rows of one person often follow one another.
+        if subject != last {
+            hashes.push(key.hash(subject));
+            last = subject;
+        }
+    }
     hashes.sort_unstable();
     hashes.dedup();
     hashes

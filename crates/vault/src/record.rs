@@ -77,7 +77,9 @@ impl Record {
 
     /// Writes the record.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = vec![VERSION];
+        let fixed = 1 + ENTRY_BYTES + 8 + 32 + 4;
+        let mut bytes = Vec::with_capacity(fixed + self.header.len() + self.rows.list_bytes());
+        bytes.push(VERSION);
         bytes.extend(self.entry.to_bytes());
         bytes.extend(self.time_ms.to_be_bytes());
         bytes.extend(self.header_salt.0);

@@ -11,6 +11,7 @@ use crate::hashing;
 use crate::salts::Salts;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 use vigie_ledger::commitment::Salt;
 use vigie_ledger::proof::{Nodes, inclusion_proof};
 use vigie_ledger::{EventId, Hash};
@@ -68,7 +69,7 @@ pub enum NotOpened {
 /// Rows as they come: only copied.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RowList {
-    templates: Vec<Vec<u8>>,
+    templates: Arc<[Vec<u8>]>,
     // INVARIANT (rows can be read): template, length and id alternate, `count` times; ids have a byte or more.
     packed: Vec<u8>,
     count: u32,
@@ -101,7 +102,13 @@ impl RowList {
         if templates.len() > MAX_TEMPLATES || templates.iter().any(|template| template.len() > MAX_TEMPLATE_BYTES) {
             return Err(RowRefused::Templates);
         }
-        Ok(Self { templates, packed: Vec::new(), count: 0 })
+        Ok(Self { templates: templates.into(), packed: Vec::new(), count: 0 })
+    }
+
+    /// Makes a list without rows, for rows of the same templates.
+    #[must_use]
+    pub fn emptied(&self) -> Self {
+        Self { templates: self.templates.clone(), packed: Vec::new(), count: 0 }
     }
 
     /// Adds a row about a person. It is row number [`RowList::count`] as that was before.
@@ -170,7 +177,7 @@ impl<'list> Iterator for Packed<'list> {
 impl Rows {
     /// Rows of an event that has none.
     pub fn none() -> Self {
-        RowList { templates: Vec::new(), packed: Vec::new(), count: 0 }.with_seed([0; 32])
+        RowList { templates: Arc::default(), packed: Vec::new(), count: 0 }.with_seed([0; 32])
     }
 
     /// Returns how many rows there are, those erased among them.
@@ -281,9 +288,15 @@ impl Rows {
         self.erased.iter().map(|(row, erased)| (*row, erased.erasure))
     }
 
+    /// Bytes that [`Rows::write`] writes, about.
+    pub(crate) fn list_bytes(&self) -> usize {
+        let templates: usize = self.list.templates.iter().map(|template| template.len() + 2).sum();
+        templates + self.list.packed.len() + 64
+    }
+
     pub(crate) fn write(&self, bytes: &mut Vec<u8>) {
         bytes.extend((self.list.templates.len() as u16).to_be_bytes());
-        for template in &self.list.templates {
+        for template in self.list.templates.iter() {
             bytes.extend((template.len() as u16).to_be_bytes());
             bytes.extend(template);
         }

@@ -4,8 +4,11 @@
 //!
 //! The surprise: a block that cannot be read at the end of the newest segment is either one that was being written when
 //! the machine stopped (nobody was promised anything: it is cut off) or one that was damaged later (somebody was: an
-//! error). Disks write sectors whole and the file was not there before, so that a torn block lacks its end or has a
-//! sector of zeros; sealed bytes have none.
+//! error). Disks write sectors whole, and where a block is written there was nothing before, or zeros, so that a torn
+//! block lacks its end or has a sector of zeros; sealed bytes have none.
+//!
+//! The segment that grows has zeros behind its last block, written ahead: a sync that need not make a new length durable
+//! costs a fraction of one that must. They are cut when the segment is full, when the vault is closed, and on opening.
 
 use crate::record::{MAX_RECORD_BYTES, Record};
 use crate::seal::{DataKey, KeyEncryptionKey, NONCE_BYTES, TAG_BYTES, WRAPPED_BYTES};
@@ -15,6 +18,7 @@ use std::io;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use vigie_ledger::EventId;
 
 const MAGIC: [u8; 8] = *b"VIGIEVS1";
@@ -28,6 +32,10 @@ const BLOCK_HEAD_BYTES: usize = 32;
 /// Heads begin at multiples of this, so that none lies in two sectors.
 const ALIGN: usize = 32;
 const SECTOR: usize = 512;
+/// Zeros that are written ahead at a time.
+const AHEAD_BYTES: usize = 1024 * 1024;
+/// From how many bytes on a block makes a new length durable itself: for so many, it costs little beside them.
+const LONG_BLOCK_BYTES: usize = AHEAD_BYTES / 16;
 /// Length, event, nonce.
 const FRAME_HEAD_BYTES: usize = 4 + 16 + NONCE_BYTES;
 
@@ -160,8 +168,21 @@ pub(crate) struct SegmentFile {
     pub(crate) path: PathBuf,
     pub(crate) id: [u8; 16],
     file: File,
+    /// Bytes of the file, zeros that were written ahead among them.
+    length: AtomicU64,
     key: DataKey,
     steps: Steps,
+}
+
+/// How far a segment is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Until {
+    /// To the last whole block of the segment that was written to last.
+    Torn,
+    /// To the end of the file.
+    End,
+    /// To the end of what is durable, of a segment that grows.
+    Here(u64),
 }
 
 /// What a look through a segment found.
@@ -201,6 +222,11 @@ impl Draft {
     pub(crate) fn new(at: u64) -> Self {
         Self { at, bytes: vec![0; BLOCK_HEAD_BYTES], places: Vec::new() }
     }
+
+    /// Bytes of the block.
+    fn block_bytes(&self) -> usize {
+        (self.bytes.len() + BLOCK_END.len()).next_multiple_of(ALIGN)
+    }
 }
 
 impl SegmentFile {
@@ -219,7 +245,8 @@ impl SegmentFile {
         let file = steps.create(&new)?;
         steps.take(&new, "written", || file.write_all_at(&head, 0))?;
         steps.take(&new, "synced", || file.sync_all())?;
-        Ok(Self { number, path: path.to_owned(), id, file, key, steps: steps.clone() })
+        let length = AtomicU64::new(HEAD_BYTES as u64);
+        Ok(Self { number, path: path.to_owned(), id, file, length, key, steps: steps.clone() })
     }
 
     /// Gives the segment its name; in place of the one that had it.
@@ -243,7 +270,8 @@ impl SegmentFile {
         }
         let key = kek.unwrap(wrapped, bound).ok_or_else(|| FileError::Key(path.to_owned()))?;
         let id = bound[16..].try_into().expect("16 bytes");
-        Ok(Self { number, path: path.to_owned(), id, file, key, steps: steps.clone() })
+        let length = AtomicU64::new(file.metadata().map_err(failed(path, "read"))?.len());
+        Ok(Self { number, path: path.to_owned(), id, file, length, key, steps: steps.clone() })
     }
 
     /// Overwrites the head with zeros: without its key nobody reads what the disk may still hold of it.
@@ -278,10 +306,24 @@ impl SegmentFile {
         [b"vigie/vault-record/v1".as_slice(), &self.id, &offset.to_be_bytes(), &event_id.0].concat()
     }
 
+    /// Writes zeros behind the place of a short block that would make the file longer, but not past `most`, so that the
+    /// next ones need not. Durable with the block.
+    pub(crate) fn write_ahead(&self, draft: &Draft, most: u64) -> Result<(), FileError> {
+        let (block, length) = (draft.block_bytes(), self.length.load(Ordering::Relaxed));
+        let ahead = most.min(length + AHEAD_BYTES as u64).saturating_sub(length) as usize;
+        if block >= LONG_BLOCK_BYTES || draft.at + block as u64 <= length || ahead < SECTOR {
+            return Ok(());
+        }
+        // If we stop here, the zeros are cut on opening.
+        self.steps.take(&self.path, "lengthened", || self.file.write_all_at(&vec![0; ahead], length))?;
+        self.length.store(length + ahead as u64, Ordering::Relaxed);
+        Ok(())
+    }
+
     /// Writes a block; returns where it ends. Not yet durable.
     pub(crate) fn write(&self, mut draft: Draft) -> Result<(u64, Vec<(EventId, Place)>), FileError> {
         let body = draft.bytes.len() - BLOCK_HEAD_BYTES;
-        let end = (draft.bytes.len() + BLOCK_END.len()).next_multiple_of(ALIGN);
+        let end = draft.block_bytes();
         let checksum = crc32fast::hash(&draft.bytes[BLOCK_HEAD_BYTES..]);
         // Not zeros, so that a sector of zeros is one that did not arrive.
         draft.bytes.resize(end - BLOCK_END.len(), 0xff);
@@ -295,7 +337,9 @@ impl SegmentFile {
         let checksum = crc32fast::hash(&head[..28]);
         head[28..].copy_from_slice(&checksum.to_be_bytes());
         self.steps.take(&self.path, "written", || self.file.write_all_at(&draft.bytes, draft.at))?;
-        Ok((draft.at + end as u64, draft.places))
+        let end = draft.at + end as u64;
+        self.length.fetch_max(end, Ordering::Relaxed);
+        Ok((end, draft.places))
     }
 
     /// Makes what was written durable.
@@ -303,12 +347,17 @@ impl SegmentFile {
         self.steps.take(&self.path, "synced", || self.file.sync_data())
     }
 
-    /// Cuts the file at its last whole block.
+    /// Cuts the file at its last whole block, if there is anything behind.
     pub(crate) fn cut(&self, bytes: u64) -> Result<(), FileError> {
+        if self.length.load(Ordering::Relaxed) == bytes {
+            return Ok(());
+        }
         self.steps.take(&self.path, "cut", || {
             self.file.set_len(bytes)?;
             self.file.sync_all()
-        })
+        })?;
+        self.length.store(bytes, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Reads a record.
@@ -335,14 +384,18 @@ impl SegmentFile {
 
     /// Reads the whole segment, record by record and block by block.
     ///
-    /// `each` is handed where a record is, whose, and its bytes; `block` is called after the last of each block. A torn
-    /// end is only accepted where `newest`; what follows it was never promised to anybody.
+    /// `each` is handed where a record is, whose, and its bytes. A torn end is only accepted in [`Until::Torn`]; what
+    /// follows it was never promised to anybody.
     pub(crate) fn scan(
         &self,
-        newest: bool,
+        until: Until,
         mut each: impl FnMut(EventId, Place, Vec<u8>) -> Result<(), FileError>,
     ) -> Result<Scanned, FileError> {
-        let file_bytes = self.file.metadata().map_err(failed(&self.path, "read"))?.len();
+        let file_bytes = match until {
+            Until::Torn | Until::End => self.file.metadata().map_err(failed(&self.path, "read"))?.len(),
+            Until::Here(bytes) => bytes,
+        };
+        let newest = until == Until::Torn;
         let mut scanned = Scanned { bytes: HEAD_BYTES as u64, file_bytes };
         while scanned.bytes < file_bytes {
             let at = scanned.bytes;
@@ -369,6 +422,21 @@ impl SegmentFile {
         Ok(scanned)
     }
 
+    /// Tells whether anything like that is in the file from `at` on, where `is` is shown piece by piece.
+    fn has(&self, at: u64, file_bytes: u64, is: impl Fn(&[u8], u64) -> bool) -> Result<bool, FileError> {
+        let mut buffer = vec![0; AHEAD_BYTES];
+        let mut from = at;
+        while from < file_bytes {
+            let bytes = &mut buffer[..AHEAD_BYTES.min((file_bytes - from) as usize)];
+            self.file.read_exact_at(bytes, from).map_err(failed(&self.path, "read"))?;
+            if (from..).step_by(ALIGN).zip(bytes.chunks(ALIGN)).any(|(at, piece)| is(piece, at)) {
+                return Ok(true);
+            }
+            from += bytes.len() as u64;
+        }
+        Ok(false)
+    }
+
     /// Reads the frames of the block at `at`; `None` if it is the torn end.
     fn read_block(&self, at: u64, file_bytes: u64, newest: bool) -> Result<Option<Vec<u8>>, FileError> {
         let damaged = || FileError::Block { path: self.path.clone(), offset: at };
@@ -378,22 +446,17 @@ impl SegmentFile {
         let mut head = [0; BLOCK_HEAD_BYTES];
         read(&mut head, at)?;
         if head == [0; BLOCK_HEAD_BYTES] {
-            return torn(true);
+            return torn(!self.has(at, file_bytes, is_head)?);
         }
         let number = |at: usize| u32::from_be_bytes(head[at..at + 4].try_into().expect("four bytes"));
         let (body, checksum) = (number(4) as usize, number(20));
-        if crc32fast::hash(&head[..28]) != number(28)
-            || head[..4] != BLOCK_MAGIC
-            || head[12..20] != at.to_be_bytes()
-            || body > 2 * MAX_RECORD_BYTES
-        {
+        if !is_head(&head, at) || body > 2 * MAX_RECORD_BYTES {
             return Err(damaged());
         }
         let whole = (BLOCK_HEAD_BYTES + body + BLOCK_END.len()).next_multiple_of(ALIGN);
         let there = (whole - BLOCK_HEAD_BYTES).min(after_head as usize);
         let mut rest = vec![0; there];
         read(&mut rest, at + BLOCK_HEAD_BYTES as u64)?;
-        let is_last = file_bytes <= at + whole as u64;
         let sound = rest.len() == whole - BLOCK_HEAD_BYTES
             && rest.ends_with(&BLOCK_END)
             && crc32fast::hash(&rest[..body]) == checksum;
@@ -401,9 +464,19 @@ impl SegmentFile {
             rest.truncate(body);
             return Ok(Some(rest));
         }
+        // Nothing was ever written behind a block that was being written.
+        let is_last = !self.has(at + whole as u64, file_bytes, |piece, _| piece.iter().any(|byte| *byte != 0))?;
         let cut = rest.len() < whole - BLOCK_HEAD_BYTES;
         torn(is_last && (cut || has_a_sector_of_zeros(&rest, at as usize + BLOCK_HEAD_BYTES)))
     }
+}
+
+/// Tells whether bytes are the head of a block at this place.
+fn is_head(head: &[u8], at: u64) -> bool {
+    head.len() == BLOCK_HEAD_BYTES
+        && head.starts_with(&BLOCK_MAGIC)
+        && head[12..20] == at.to_be_bytes()
+        && crc32fast::hash(&head[..28]).to_be_bytes() == head[28..]
 }
 
 /// Tells whether one of the sectors that `bytes` lie in, beginning at `at`, did not arrive.

@@ -2,7 +2,10 @@
 //!
 //! Out of scope: the doors (`doors`).
 //!
-//! The surprise: nobody waits for the second. Who asks about a person waits until it has caught up.
+//! Whoever hands in many records at once writes them himself, in turn with the first thread: so nobody is woken for it.
+//!
+//! The surprise: nobody waits for the second, and it is told only now and then. Who asks about a person has it told what
+//! was held back, and waits until it has caught up.
 
 use crate::doors::{AppendError, Segment, Shared, Stopped, UNPOISONED, lock};
 use crate::index::{Index, hashes};
@@ -19,6 +22,9 @@ use vigie_ledger::EventId;
 /// Most bytes that become durable together: more would let the first wait for the last.
 const MOST_AT_ONCE: usize = 4 * 1024 * 1024;
 
+/// Records of which the indexer is told together, at most about.
+const MOST_HELD: usize = 256;
+
 /// What the writer is asked for.
 #[derive(Debug)]
 pub(crate) enum Job {
@@ -34,7 +40,8 @@ pub(crate) struct Waiting {
     pub(crate) record: Record,
     /// The record as it is written.
     pub(crate) bytes: Vec<u8>,
-    pub(crate) answer: oneshot::Sender<()>,
+    /// Nobody, if whoever handed it in writes it.
+    pub(crate) answer: Option<oneshot::Sender<()>>,
 }
 
 /// The segment, where the records are in it, and where it ends now.
@@ -117,6 +124,10 @@ impl Inbox {
         Some(jobs)
     }
 
+    pub(crate) fn is_closed(&self) -> bool {
+        lock(&self.state).closed
+    }
+
     pub(crate) fn close(&self) {
         lock(&self.state).closed = true;
         self.filled.notify_all();
@@ -167,26 +178,56 @@ impl Drop for Closing<'_> {
     }
 }
 
-/// Writes records.
+/// Writes records. Held by whoever does.
 #[derive(Debug)]
 pub(crate) struct Writer {
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) notes: SyncSender<Note>,
+    shared: Arc<Shared>,
+    notes: SyncSender<Note>,
+    /// What the indexer was not told yet.
+    held: Vec<(Arc<Segment>, Vec<Record>)>,
+    n_held: usize,
+}
+
+/// Writes what waits in the inbox, to its end.
+pub(crate) fn run(shared: &Shared, writer: &Mutex<Writer>) {
+    // Also if it panics: nobody is to wait for a thread that is gone.
+    let _closing = Closing(&shared.inbox);
+    while let Some(jobs) = shared.inbox.take(MOST_AT_ONCE) {
+        if let Err(error) = lock(writer).work(jobs) {
+            shared.inbox.stop(&error);
+            return;
+        }
+    }
+    // What grows ends with its last block while nobody writes to it.
+    if let Err(error) = lock(writer).end() {
+        shared.inbox.stop(&error);
+    }
 }
 
 impl Writer {
-    pub(crate) fn run(self) {
-        // Also if it panics: nobody is to wait for a thread that is gone.
-        let _closing = Closing(&self.shared.inbox);
-        while let Some(jobs) = self.shared.inbox.take(MOST_AT_ONCE) {
-            if let Err(error) = self.work(jobs) {
-                self.shared.inbox.stop(&error);
-                break;
-            }
+    pub(crate) fn new(shared: Arc<Shared>, notes: SyncSender<Note>) -> Self {
+        Self { shared, notes, held: Vec::new(), n_held: 0 }
+    }
+
+    /// Tells the indexer what it was not told yet.
+    pub(crate) fn tell(&mut self) {
+        self.n_held = 0;
+        for (segment, records) in self.held.drain(..) {
+            // Gone only at the end, when nothing is indexed any more.
+            let _ = self.notes.send(Note::Written(segment, records));
         }
     }
 
-    fn work(&self, jobs: Vec<Job>) -> Result<(), FileError> {
+    fn end(&mut self) -> Result<(), FileError> {
+        self.tell();
+        if self.shared.inbox.reason().is_some() {
+            return Ok(());
+        }
+        let segment = self.shared.newest().expect("one grows");
+        segment.file.cut(segment.bytes.load(Ordering::Relaxed))
+    }
+
+    fn work(&mut self, jobs: Vec<Job>) -> Result<(), FileError> {
         let mut batch = Vec::new();
         for job in jobs {
             match job {
@@ -202,17 +243,22 @@ impl Writer {
         self.write(batch)
     }
 
-    fn roll(&self) -> Result<(), FileError> {
+    fn roll(&mut self) -> Result<(), FileError> {
+        self.tell();
         let segment = self.shared.newest().expect("one grows");
-        if segment.bytes.load(Ordering::Relaxed) > crate::segment::HEAD_BYTES as u64 {
+        let bytes = segment.bytes.load(Ordering::Relaxed);
+        if bytes > crate::segment::HEAD_BYTES as u64 {
+            segment.file.cut(bytes)?;
             self.shared.begin_segment()?;
             let _ = self.notes.send(Note::Full(segment));
         }
         Ok(())
     }
 
-    fn write(&self, batch: Vec<Waiting>) -> Result<(), FileError> {
-        if batch.is_empty() {
+    /// Makes records durable, and tells those who wait for them.
+    pub(crate) fn write(&mut self, batch: Vec<Waiting>) -> Result<(), FileError> {
+        // After a failure nothing is written; those who wait are told so by the end of their channels.
+        if batch.is_empty() || self.shared.inbox.reason().is_some() {
             return Ok(());
         }
         let (segment, places, end) = match self.persist(&batch) {
@@ -229,9 +275,13 @@ impl Writer {
         segment.bytes.store(end, Ordering::Relaxed);
         let (records, answers): (Vec<_>, Vec<_>) =
             batch.into_iter().map(|waiting| (waiting.record, waiting.answer)).unzip();
-        // Before anybody is told: who then asks about a person waits for this note.
-        let _ = self.notes.send(Note::Written(segment, records));
-        for answer in answers {
+        // Before anybody is told: who then asks about a person has the indexer told of it.
+        self.n_held += records.len();
+        self.held.push((segment, records));
+        if self.n_held >= MOST_HELD {
+            self.tell();
+        }
+        for answer in answers.into_iter().flatten() {
             // Nobody may be waiting any more.
             let _ = answer.send(());
         }
@@ -239,7 +289,7 @@ impl Writer {
     }
 
     /// Makes records durable, in the segment that grows.
-    fn persist(&self, batch: &[Waiting]) -> Result<Persisted, FileError> {
+    fn persist(&mut self, batch: &[Waiting]) -> Result<Persisted, FileError> {
         if self.shared.newest().expect("one grows").bytes.load(Ordering::Relaxed) >= self.shared.options.segment_bytes {
             self.roll()?;
         }
@@ -253,6 +303,7 @@ impl Writer {
         }
         // If we stop here, nobody was promised anything. If the write or the sync fails, the records may be on disk or
         // not: the vault stops, and shows when it is opened again.
+        segment.file.write_ahead(&draft, self.shared.options.segment_bytes)?;
         let (end, places) = segment.file.write(draft)?;
         segment.file.sync()?;
         Ok((segment, places, end))

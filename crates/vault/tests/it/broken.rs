@@ -95,17 +95,27 @@ fn a_torn_end_is_cut_and_a_changed_byte_is_named() {
     let vault = Vault::open(folder.path(), key(), Options::default()).unwrap();
     vault.append(record(0, 0..3)).unwrap().wait().unwrap();
     let path = folder.path().join("0000000000.segment");
+    vault.close().unwrap();
+    drop(vault);
     let first = std::fs::metadata(&path).unwrap().len() as usize;
+    let vault = Vault::open(folder.path(), key(), Options::default()).unwrap();
     vault.append(record(1, 0..60)).unwrap().wait().unwrap();
+    let ahead = std::fs::read(&path).unwrap();
     vault.close().unwrap();
     drop(vault);
     let whole = std::fs::read(&path).unwrap();
+    assert!(ahead.len() > whole.len() && ahead.starts_with(&whole), "zeros were written ahead, and cut at the end");
+    assert!(ahead[whole.len()..].iter().all(|byte| *byte == 0));
     for cut in (first..whole.len()).step_by(7) {
-        let mut zeros = whole[..cut].to_vec();
-        zeros.resize(whole.len(), 0);
+        let zeros = |length| {
+            let mut zeros = whole[..cut].to_vec();
+            zeros.resize(length, 0);
+            zeros
+        };
+        let (short, long) = (zeros(whole.len()), zeros(ahead.len()));
         // What was not written is missing, or reads as zeros. Less than a sector of zeros cannot come from a torn write.
         let torn = cut <= whole.len() - 512 - 512;
-        for (bytes, torn) in [(&whole[..cut], true), (&zeros, torn)] {
+        for (bytes, torn) in [(&whole[..cut], true), (&short, torn), (&long, torn)] {
             if !torn {
                 continue;
             }
@@ -131,6 +141,33 @@ fn a_torn_end_is_cut_and_a_changed_byte_is_named() {
         let error = error.to_string();
         assert!(error.contains(&format!("`{}`", path.display())), "{error}");
     }
+    // Zeros in the place of a block that others follow are no torn end, wherever they begin.
+    for at in [128, 160, first - 100] {
+        let mut changed = ahead.clone();
+        changed[at..first].fill(0);
+        std::fs::write(&path, &changed).unwrap();
+        let error = Vault::open(folder.path(), key(), Options::default()).unwrap_err().to_string();
+        assert!(error.contains(&format!("`{}` is damaged at byte 128", path.display())), "{error}");
+    }
+}
+
+#[test]
+fn records_handed_in_together_are_durable_when_they_return_and_none_are_after_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let vault = open(folder.path());
+    vault.append_together((0..30).map(|number| record(number, 0..3)).collect()).unwrap();
+    vault.append(record(30, 0..3)).unwrap().wait().unwrap();
+    vault.append_together(vec![record(31, 0..3)]).unwrap();
+    assert_eq!(vault.about(b"1").unwrap().len(), 32, "whoever asks hears of what nobody was told of yet");
+    assert_eq!(vault.check().len(), 0);
+    vault.close().unwrap();
+    assert!(matches!(vault.append_together(vec![record(32, 0..3)]), Err(AppendError::Stopped(_))));
+    drop(vault);
+    let vault = open(folder.path());
+    for number in 0..32 {
+        assert_eq!(vault.find(event(number)).unwrap(), Some(record(number, 0..3)));
+    }
+    assert_eq!(vault.find(event(32)).unwrap(), None);
 }
 
 #[test]

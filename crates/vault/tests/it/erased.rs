@@ -126,7 +126,8 @@ fn what_an_erasure_replaces_cannot_be_read_from_what_the_disk_may_still_hold() {
     let mut old = Vec::new();
     std::io::Read::read_to_end(&mut &held, &mut old).unwrap();
     assert_eq!(old[..128], [0; 128]);
-    assert_eq!(old[128..], before[128..]);
+    // Behind its last block it was cut.
+    assert!(old.len() > 128 && before[128..].starts_with(&old[128..]));
     let wrapped = &before[32..104];
     assert!(!on_disk(folder.path()).windows(72).any(|window| window == wrapped));
 }
