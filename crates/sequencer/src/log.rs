@@ -24,7 +24,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     thread::JoinHandle,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::sync::watch;
 use vigie_ledger::{
@@ -52,6 +52,9 @@ pub struct Options {
     pub max_waiting_bytes: usize,
     /// Bytes that may be durable and not yet in tiles; at half of it, they are published at once.
     pub max_unpublished_bytes: usize,
+    /// How many threads take turns at writing, at least one: while one syncs, another gives what comes meanwhile its
+    /// place. Where all who append wait for each other, one is enough, and wakes nobody for nothing.
+    pub writers: usize,
     /// How long a witness may take to answer.
     pub witness_timeout: Duration,
     /// A store that everything is copied to besides, and the prefix there.
@@ -67,6 +70,7 @@ impl Default for Options {
             segment_bytes: 16 * 1024 * 1024,
             max_waiting_bytes: 8 * 1024 * 1024,
             max_unpublished_bytes: 8 * 1024 * 1024,
+            writers: 2,
             witness_timeout: Duration::from_secs(1),
             copy_to: None,
             files: Arc::new(SystemFiles),
@@ -408,9 +412,13 @@ impl Shared {
     pub(crate) fn hand_on(&self, written: Arc<Written>) {
         let mut backlog = lock(&self.backlog);
         backlog.bytes += written.payload.len();
+        // Whoever takes the first looks for more when it is time to publish, or when it presses.
+        let wanted = backlog.batches.is_empty() || self.is_pressing(&backlog);
         backlog.batches.push_back(written);
         drop(backlog);
-        self.backlog_filled.notify_one();
+        if wanted {
+            self.backlog_filled.notify_one();
+        }
     }
 
     pub(crate) fn release(&self, bytes: usize) {
@@ -424,18 +432,28 @@ impl Shared {
         self.backlog_filled.notify_all();
     }
 
-    /// Takes what was written; waits for it, at most as long as given.
-    pub(crate) fn take_work(&self, at_most: Option<Duration>) -> Work {
+    fn is_pressing(&self, backlog: &Backlog) -> bool {
+        backlog.bytes > self.options.max_unpublished_bytes / 2
+    }
+
+    /// Takes what was written. Waits for something new and for so long, but not if it presses; without anything new at
+    /// most for `at_most`.
+    pub(crate) fn take_work(&self, new: Duration, at_most: Option<Duration>) -> Work {
+        let began = Instant::now();
         let mut backlog = lock(&self.backlog);
-        while backlog.batches.is_empty() && !backlog.flush && !backlog.closed {
-            match at_most {
+        while !backlog.flush && !backlog.closed {
+            let is_new = !backlog.batches.is_empty();
+            if is_new && self.is_pressing(&backlog) {
+                break;
+            }
+            match if is_new { Some(new) } else { at_most } {
                 None => backlog = self.backlog_filled.wait(backlog).expect(UNPOISONED),
-                Some(at_most) => {
-                    let waited = self.backlog_filled.wait_timeout(backlog, at_most).expect(UNPOISONED);
-                    backlog = waited.0;
-                    if waited.1.timed_out() {
+                Some(longest) => {
+                    let left = longest.saturating_sub(began.elapsed());
+                    if left.is_zero() {
                         break;
                     }
+                    backlog = self.backlog_filled.wait_timeout(backlog, left).expect(UNPOISONED).0;
                 }
             }
         }
@@ -443,7 +461,7 @@ impl Shared {
             batches: std::mem::take(&mut backlog.batches),
             flush: std::mem::take(&mut backlog.flush),
             closed: backlog.closed,
-            pressing: backlog.bytes > self.options.max_unpublished_bytes / 2,
+            pressing: self.is_pressing(&backlog),
         }
     }
 

@@ -92,8 +92,9 @@ impl Publisher {
         let mut wait = every;
         loop {
             let waiting = self.is_waiting();
-            let left = last.map_or(Duration::ZERO, |last| wait.saturating_sub(last.elapsed()));
-            let Work { batches, flush, closed, pressing } = self.shared.take_work(waiting.then_some(left));
+            let left = |wait: Duration| last.map_or(Duration::ZERO, |last| wait.saturating_sub(last.elapsed()));
+            let at_most = waiting.then(|| left(wait));
+            let Work { batches, flush, closed, pressing } = self.shared.take_work(left(every), at_most);
             if self.shared.is_stopped() {
                 return;
             }

@@ -19,7 +19,7 @@ use crate::{
     remote::Remote,
     wal::{self, Contents, Wal, WalError},
     witnesses::Witnesses,
-    writer::{Placing, THREADS, Writer, do_chores, learn, number, source},
+    writer::{Placing, Writer, do_chores, learn, number, source},
 };
 use std::{
     collections::VecDeque,
@@ -230,7 +230,7 @@ fn start(
     let for_chores = shared.clone();
     let writer = Arc::new(writer);
     let mut threads = Vec::new();
-    for _ in 0..THREADS {
+    for _ in 0..shared.options.writers.max(1) {
         let writer = writer.clone();
         threads.push(spawn("ledger-write", Box::new(move || writer.run()))?);
     }

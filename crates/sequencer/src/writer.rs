@@ -1,6 +1,6 @@
 //! Gives each entry its index: takes all that waits, one sync for it, then tells everybody.
 //!
-//! Two threads take turns: while one syncs a round of entries and tells those who wait for it, the other gives the next
+//! Threads take turns, two if nothing else is asked for: while one syncs a round of entries and tells those who wait for it, the other gives the next
 //! round its places. Rounds are written in the order in which they got their places.
 //!
 //! Out of scope: trees and heads (`publish`).
@@ -37,8 +37,6 @@ const PREFIXED: usize = ENTRY_BYTES + 2;
 /// How many files of ids may wait to be written.
 const FILES_WAITING: usize = 2;
 
-/// How many threads take turns.
-pub(crate) const THREADS: usize = 2;
 const UNPOISONED: &str = "a thread that panics with it ends the log";
 
 /// What the threads that write share.
@@ -104,7 +102,8 @@ struct Draft {
 impl Writer {
     pub(crate) fn new(shared: Arc<Shared>, placing: Placing, wal: Wal, chores: SyncSender<Chore>) -> Self {
         let (placing, wal) = (Mutex::new(placing), Mutex::new(wal));
-        Self { shared, placing, wal, running: AtomicUsize::new(THREADS), chores }
+        let running = AtomicUsize::new(shared.options.writers.max(1));
+        Self { shared, placing, wal, running, chores }
     }
 
     /// Takes turns with the other threads that do the same.
