@@ -126,6 +126,7 @@ pub fn plan(
     let cost = plan.cost();
     let sql = plan.sql().to_owned();
     let cells = Figures::new(plan, keys);
-    let output = Output { expected: Expected::Figures, cells: Some(Arc::new(cells)), copy: None, said: Some(said) };
+    let output =
+        Output { expected: Arc::new(Expected::Figures), cells: Some(Arc::new(cells)), copy: None, said: Some(said) };
     Ok(Question { forward: Box::new(Forward { output, ..Forward::plain(sql) }), cost })
 }

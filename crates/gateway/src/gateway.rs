@@ -713,7 +713,9 @@ fn journal_of(config: &Config) -> Result<(Journal, Option<Arc<Log>>), GatewayErr
         return Ok((Journal::Remote(RemoteLedger::new(url, token)), None));
     }
     let folder = config.ledger.folder.as_deref().unwrap_or_else(|| Path::new("ledger"));
-    let log = Log::open(&Home::new(folder), Options::default()).map_err(|error| GatewayError::Ledger(error.into()))?;
+    // All that waits is handed in at once, and nothing more before it is durable: a second thread would never write.
+    let options = Options { writers: 1, ..Options::default() };
+    let log = Log::open(&Home::new(folder), options).map_err(|error| GatewayError::Ledger(error.into()))?;
     let log = Arc::new(log);
     Ok((Journal::Local(log.clone()), Some(log)))
 }

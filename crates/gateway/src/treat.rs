@@ -411,7 +411,7 @@ impl About<'_> {
         };
         let instances = governed.iter().map(|(_, instance)| instance.clone()).collect();
         let output = Output {
-            expected: Expected::People { instances, appended: true },
+            expected: Arc::new(Expected::People { instances, appended: true }),
             cells: None,
             copy: None,
             said: Some(self.said(relations, SaidKind::Record)),
@@ -505,7 +505,8 @@ impl About<'_> {
             let instances = governed.into_iter().map(|(_, instance)| instance).collect();
             Expected::People { instances, appended: false }
         };
-        let output = Output { expected, cells: None, copy: None, said: Some(self.said(relations, SaidKind::Write)) };
+        let said = Some(self.said(relations, SaidKind::Write));
+        let output = Output { expected: Arc::new(expected), cells: None, copy: None, said };
         forward(Forward { output, ..Forward::plain(self.sql) })
     }
 
@@ -570,7 +571,7 @@ impl About<'_> {
         let subject = view.subject_name(instance).unwrap_or_default();
         let sql = format!("SELECT {names}, {} AS \"vigie 1\" FROM {name}", quoted(subject));
         let output = Output {
-            expected: Expected::People { instances: vec![instance.clone()], appended: true },
+            expected: Arc::new(Expected::People { instances: vec![instance.clone()], appended: true }),
             cells: None,
             copy: None,
             said: Some(self.said(vec![instance.table.to_string()], SaidKind::Record)),

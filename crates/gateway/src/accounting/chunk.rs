@@ -4,7 +4,7 @@
 //! Out of scope: cutting results and sending them (`session`); the header's words (`header`).
 //!
 //! The surprise: [`Builder::row`] only copies. Salts, commitments and the root are made when the chunk is full, on a
-//! thread for such work if there are many rows; ledger and vault write at the same time.
+//! thread for such work if there are many rows; ledger and vault write at the same time (`together`).
 
 use super::Account;
 use super::header::{Outcome, StatementFacts};
@@ -60,13 +60,21 @@ pub enum NotLogged {
     Ending,
 }
 
+/// What a statement says of itself, written once for all that say the same.
+#[derive(Debug)]
+pub struct Heading {
+    /// The header of each chunk, but for the last line.
+    header: String,
+    outcome: Outcome,
+    /// A list without rows, for rows of these columns.
+    rows: RowList,
+}
+
 /// The rows of a statement, chunk by chunk.
 #[derive(Debug)]
 pub struct Builder {
     account: Arc<Account>,
-    header: String,
-    templates: Vec<Vec<u8>>,
-    outcome: Outcome,
+    heading: Arc<Heading>,
     chunk: u64,
     rows: RowList,
 }
@@ -81,11 +89,22 @@ pub(super) struct Draft {
     pub(super) event_id: Option<EventId>,
 }
 
+impl Heading {
+    /// Writes the heading.
+    ///
+    /// # Errors
+    ///
+    /// [`NotLogged::Row`] if there are more lists of columns than can be numbered.
+    pub fn new(facts: &StatementFacts) -> Result<Self, NotLogged> {
+        let rows = RowList::new(facts.templates())?;
+        Ok(Self { header: facts.to_header(), outcome: facts.outcome, rows })
+    }
+}
+
 impl Builder {
-    pub(super) fn new(account: Arc<Account>, facts: &StatementFacts) -> Result<Self, NotLogged> {
-        let templates = facts.templates();
-        let rows = RowList::new(templates.clone())?;
-        Ok(Self { account, header: facts.to_header(), templates, outcome: facts.outcome, chunk: 0, rows })
+    pub(super) fn new(account: Arc<Account>, heading: Arc<Heading>) -> Self {
+        let rows = heading.rows.emptied();
+        Self { account, heading, chunk: 0, rows }
     }
 
     /// Notes that a row about `subject` is on its way, with the columns of number `columns`. A row of a join that shows
@@ -117,13 +136,14 @@ impl Builder {
     ///
     /// [`NotLogged`]; then none of these rows may leave, and the builder must not be used again.
     pub async fn finish(&mut self) -> Result<Receipted, NotLogged> {
-        let rows = RowList::new(self.templates.clone())?;
-        let rows = std::mem::replace(&mut self.rows, rows);
-        // The next chunk is likely to be as long.
-        self.rows.reserve(rows.packed_bytes());
-        let header = format!("{}chunk {}\n", self.header, self.chunk).into_bytes();
+        let rows = std::mem::replace(&mut self.rows, self.heading.rows.emptied());
+        if rows.count() >= MAX_CHUNK_ROWS {
+            // The next chunk is likely to be as long.
+            self.rows.reserve(rows.packed_bytes());
+        }
+        let header = format!("{}chunk {}\n", self.heading.header, self.chunk).into_bytes();
         self.chunk += 1;
-        let (outcome, peer_ref) = (self.outcome, Hash([0; 32]));
+        let (outcome, peer_ref) = (self.heading.outcome, Hash([0; 32]));
         let draft = Draft { kind: Kind::Access, outcome, peer_ref, header, rows, event_id: None };
         self.account.log(draft).await
     }
@@ -132,6 +152,16 @@ impl Builder {
 impl Account {
     /// Makes the record of a draft, hands its entry to the ledger and itself to the vault, and waits for both.
     pub(super) async fn log(self: &Arc<Self>, draft: Draft) -> Result<Receipted, NotLogged> {
+        if let Some(together) = &self.together {
+            let record = if draft.rows.count() <= FEW_ROWS {
+                draft.into_record()?
+            } else {
+                let made = tokio::task::spawn_blocking(move || draft.into_record()).await;
+                made.map_err(|_| NotLogged::Ending)??
+            };
+            let entry = record.entry;
+            return Ok(receipted(&entry, together.append(record).await?));
+        }
         let (entry, ticket) = if draft.rows.count() <= FEW_ROWS {
             let record = draft.into_record()?;
             let entry = record.entry;

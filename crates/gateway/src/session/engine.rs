@@ -80,7 +80,7 @@ pub struct Refusal {
 #[derive(Debug, Clone)]
 pub struct Output {
     /// What they are expected to be.
-    pub expected: Expected,
+    pub expected: Arc<Expected>,
     /// Makes cells of figures safe.
     pub cells: Option<Arc<dyn Cells>>,
     /// How they are written, if not as rows.
@@ -491,6 +491,7 @@ pub struct Engine {
     /// The last change of the stop set that was known before the transaction began, and its snapshot with it.
     since: i64,
     effects: Vec<Effect>,
+    described: Described,
     canonical: Vec<Canonical>,
     scratch: Vec<u8>,
     guards: Vec<Guard>,
@@ -501,10 +502,35 @@ pub struct Engine {
     pub to_client: BytesMut,
 }
 
+/// The last result that the server described, so that the same again need not be held against what was read again.
+#[derive(Debug, Default)]
+struct Described(Option<(Arc<Expected>, Vec<u8>, Arc<Shape>)>);
+
+impl Described {
+    /// Returns the shape of a result, of the view that this session has.
+    fn shape(
+        &mut self,
+        attested: &RowDescription<'_>,
+        expected: &Arc<Expected>,
+        view: &View,
+    ) -> Result<Arc<Shape>, Mismatch> {
+        if let Some((known, bytes, shape)) = &self.0
+            && Arc::ptr_eq(known, expected)
+            && shape.total == attested.len()
+            && bytes == attested.as_bytes()
+        {
+            return Ok(shape.clone());
+        }
+        let shape = Arc::new(Shape::of(attested, expected, &view.origins)?);
+        self.0 = Some((expected.clone(), attested.as_bytes().to_vec(), shape.clone()));
+        Ok(shape)
+    }
+}
+
 impl Output {
     /// Returns the output of a statement that is about nobody.
     pub fn nobody() -> Self {
-        Self { expected: Expected::Nobody, cells: None, copy: None, said: None }
+        Self { expected: Arc::new(Expected::Nobody), cells: None, copy: None, said: None }
     }
 }
 
@@ -574,6 +600,7 @@ impl Engine {
             asked_values: Vec::new(),
             since: 0,
             effects: Vec::new(),
+            described: Described::default(),
             canonical: Vec::new(),
             scratch: Vec::new(),
             guards: Vec::new(),
@@ -601,6 +628,7 @@ impl Engine {
     pub fn change_view(&mut self, view: Arc<View>) {
         assert!(self.is_idle(), "the connection is changed between statements");
         self.view = view;
+        self.described = Described::default();
         self.sent = Meanings::default();
         self.done = Meanings::default();
         self.status = TransactionStatus::Idle;
@@ -843,7 +871,7 @@ impl Engine {
             return self.refuse_extended(Self::unknown("prepared statement", message.statement, "26000"));
         };
         let formats: Arc<[i16]> = message.result_formats.iter().collect();
-        let n_appended = match &prepared.output.expected {
+        let n_appended = match &*prepared.output.expected {
             Expected::People { instances, appended: true } => instances.len(),
             _ => 0,
         };
@@ -1137,7 +1165,7 @@ impl Engine {
                 run.running = true;
                 run.at = self.to_client.len();
                 run.formats = attested.fields().map(|field| field.format).collect();
-                let shape = Shape::of(&attested, &run.output.expected, &self.view.origins)?;
+                let shape = self.described.shape(&attested, &run.output.expected, &self.view)?;
                 if let Some(cells) = &run.output.cells {
                     cells.describe(&attested, &[], &mut self.to_client).map_err(Fatal::Server)?;
                 } else if let Some(copy) = &run.output.copy {
@@ -1145,7 +1173,7 @@ impl Engine {
                 } else {
                     attested.strip_last(shape.total - shape.visible).put(&mut self.to_client);
                 }
-                run.shape = Some(Arc::new(shape));
+                run.shape = Some(shape);
                 Ok(())
             }
             Some(Expect::Describe { .. }) => {
@@ -1154,7 +1182,7 @@ impl Engine {
                 };
                 self.verify_described(&name, &prepared, portal.as_ref())?;
                 let formats = portal.map_or_else(|| Arc::from([]), |portal| portal.formats.clone());
-                let shape = Shape::of(&attested, &prepared.output.expected, &self.view.origins)?;
+                let shape = self.described.shape(&attested, &prepared.output.expected, &self.view)?;
                 if !own {
                     match &prepared.output {
                         // COPY returns no rows.
@@ -1165,7 +1193,7 @@ impl Engine {
                         _ => attested.strip_last(shape.total - shape.visible).put(&mut self.to_client),
                     }
                 }
-                let _ = prepared.shape.set(Arc::new(shape));
+                let _ = prepared.shape.set(shape);
                 Ok(())
             }
             other => Err(out_of_turn("RowDescription", other.map(|it| &*it))),
@@ -1208,7 +1236,25 @@ impl Engine {
         let Some(Expect::Simple(run) | Expect::Execute { run, .. }) = self.expected.front_mut() else {
             unreachable!("whoever calls has seen it")
         };
-        if !shape.subjects.is_empty() {
+        if let [at] = shape.subjects[..] {
+            // The usual case, in which there is nobody else to compare with.
+            if !stops.fresh {
+                return Err(Fatal::Stale);
+            }
+            let bit = self.view.bit.ok_or_else(|| Fatal::Server("rows of people without a purpose".to_owned()))?;
+            if self.canonical.is_empty() {
+                self.canonical.push(Canonical::default());
+            }
+            if let Some(value) = row.column(at).expect("the row is as long as its shape") {
+                let subject = self.canonical[0].read(self.view.subject_type, format_of(&run.formats, at)?, value);
+                let subject = subject.ok_or_else(|| Fatal::Server("an id that is none".to_owned()))?;
+                if stops.stopped.stops(subject, bit, run.since) {
+                    metrics.stopped_rows.one();
+                    return Ok(());
+                }
+                run.subjects.push(shape.alike[0], subject);
+            }
+        } else if !shape.subjects.is_empty() {
             if !stops.fresh {
                 return Err(Fatal::Stale);
             }

@@ -10,11 +10,12 @@
 pub mod engine;
 
 use crate::{
-    accounting::{NotLogged, Receipted},
+    accounting::{Heading, NotLogged, Receipted},
     gateway::{Gateway, Ticketed},
     identity::Principal,
     login::ServerConnection,
     readings::{Known, skeleton_of},
+    shape::Shape,
     standing::{Standing, Wish},
     startup::{Asked as AskedAtStart, Client, ClientStream},
     treat::{Asked, treat, unreadable},
@@ -46,10 +47,16 @@ use vigie_statement::{
 const MOST_WAITING: usize = 4 * 1024 * 1024;
 /// Bytes for a server that may wait before the client is no longer read.
 const MOST_UNSENT: usize = 1024 * 1024;
+/// Bytes that are read of the server at once, once an answer is long.
+const MOST_READ: usize = 128 * 1024;
 /// Treated statements that a session remembers.
 const MOST_TREATED: usize = 256;
 /// How many rows are logged on the session's own task.
 const FEW_ROWS: usize = 64;
+/// Headings that a session remembers.
+const MOST_HEADINGS: usize = 16;
+/// Up to how many bytes of what needs no entry wait for the rows behind it.
+const FEW_BYTES: usize = 4096;
 
 /// Why a session ended otherwise than by the client's will.
 #[derive(Debug, thiserror::Error)]
@@ -171,6 +178,8 @@ struct Session<S> {
     engine: Engine,
     wires: Wires<S>,
     treated: HashMap<Vec<u8>, Remembered>,
+    /// Of what was logged last, by what was asked and what came out.
+    headings: VecDeque<(Arc<Said>, Option<Arc<Shape>>, Arc<Heading>)>,
     tick: tokio::time::Interval,
     transaction_since: Option<Instant>,
     heard_at: Instant,
@@ -307,6 +316,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             engine,
             wires,
             treated: HashMap::new(),
+            headings: VecDeque::new(),
             tick,
             transaction_since: None,
             heard_at: Instant::now(),
@@ -387,6 +397,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     async fn stand(&mut self) -> Result<(), Ended> {
         let standing = self.gateway.stand(&self.principal, &self.wish, self.peer).await.map_err(Ended::Control)?;
         self.treated.clear();
+        self.headings.clear();
         // What was prepared under one ticket may be of tables that another is not for.
         let ticket = |standing: &Standing| standing.ticket.as_ref().map(|ticket| ticket.id);
         let same = Arc::ptr_eq(&standing.view, &self.standing.view) && ticket(&standing) == ticket(&self.standing);
@@ -707,12 +718,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         let mut gone = 0;
         let mut next = Segment { bytes: BytesMut::new(), logging: None, logged: None, refusal: None, since: now };
         for Guard { at, record } in guards {
-            next.bytes = bytes.split_to(at - gone);
+            next.bytes.unsplit(bytes.split_to(at - gone));
             gone = at;
-            self.push(next);
-            next = self.begin_logging(record, now)?;
+            let mut begun = self.begin_logging(record, now)?;
+            if next.logging.is_none() && begun.refusal.is_none() && next.bytes.len() <= FEW_BYTES {
+                // Nobody is woken for the beginning of an answer whose rows follow at once.
+                begun.bytes = next.bytes;
+            } else {
+                self.push(next);
+            }
+            next = begun;
         }
-        next.bytes = bytes;
+        next.bytes.unsplit(bytes);
         self.push(next);
         Ok(())
     }
@@ -734,12 +751,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         self.wires.outbox.push_back(segment);
     }
 
-    fn begin_logging(&self, record: Record, now: Instant) -> Result<Segment, Ended> {
-        let account = &self.gateway.account;
+    /// Returns what a statement says of itself.
+    fn heading(&mut self, said: &Arc<Said>, shape: Option<&Arc<Shape>>) -> Result<Arc<Heading>, NotLogged> {
+        let known = self.headings.iter().find(|(known, with, _)| {
+            Arc::ptr_eq(known, said)
+                && match (with, shape) {
+                    (Some(with), Some(shape)) => Arc::ptr_eq(with, shape),
+                    (with, shape) => with.is_none() && shape.is_none(),
+                }
+        });
+        if let Some((_, _, heading)) = known {
+            return Ok(heading.clone());
+        }
+        let heading = Arc::new(Heading::new(&self.standing.answered(said, shape.map(|shape| &**shape)))?);
+        if self.headings.len() >= MOST_HEADINGS {
+            self.headings.pop_front();
+        }
+        self.headings.push_back((said.clone(), shape.cloned(), heading.clone()));
+        Ok(heading)
+    }
+
+    fn begin_logging(&mut self, record: Record, now: Instant) -> Result<Segment, Ended> {
         let (logging, refusal): (Logging, _) = match record {
             Record::Answered { said, shape, subjects } => {
-                let facts = self.standing.answered(&said, shape.as_deref());
-                let mut builder = account.start(&facts)?;
+                let heading = self.heading(&said, shape.as_ref())?;
+                let mut builder = self.gateway.account.begin(heading);
                 for (relation, subject) in subjects.iter() {
                     builder.row(relation, subject).map_err(NotLogged::from)?;
                 }
@@ -754,7 +790,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             }
             Record::Refused(refusal) => {
                 let facts = self.standing.refused(&refusal.said, &refusal.reasons);
-                let account = account.clone();
+                let account = self.gateway.account.clone();
                 (Box::pin(async move { account.denied(&facts).await }), Some(refusal))
             }
         };
@@ -857,8 +893,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wires<S> {
             progress |= flush(&mut self.client, &mut self.to_client, context).map_err(Ended::Client)?;
         }
         if read_server {
-            let stream = &mut self.server.stream;
-            if let Poll::Ready(read) = pin!(stream.read_buf(&mut self.server.buffer)).poll(context) {
+            let Self { server: ServerConnection { stream, buffer, .. }, .. } = self;
+            if buffer.len() == buffer.capacity() {
+                buffer.reserve(MOST_READ);
+            }
+            if let Poll::Ready(read) = pin!(stream.read_buf(buffer)).poll(context) {
                 progress = true;
                 happened.server_gone = read.map_err(Ended::Server)? == 0;
             }

@@ -157,6 +157,11 @@ pub struct Field<'a> {
 }
 
 impl<'a> RowDescription<'a> {
+    /// Returns the columns as they were sent.
+    pub fn as_bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
     fn parse(body: &'a [u8]) -> Result<Self, Malformed> {
         let mut reader = Reader::new("RowDescription", body);
         let count = reader.count()?;
