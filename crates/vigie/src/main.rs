@@ -42,8 +42,7 @@ fn main() -> ExitCode {
     let threads = match &arguments.command {
         // Before any thread is started: it bounds its own memory.
         Command::StatementReader => return gateway::read_statements(),
-        // One core is left to those who hash and write: sessions on it would only be woken there to wait.
-        Command::Gateway(_) => std::thread::available_parallelism().map_or(1, |n| n.get() - 1).max(1),
+        Command::Gateway(_) => std::thread::available_parallelism().map_or(2, |n| n.get().max(2)),
         _ => 2,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
