@@ -22,10 +22,9 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
-use vigie_ledger::commitment::{Place, Salt, commit};
-use vigie_ledger::opening::Shown;
-use vigie_ledger::{Entry, EventId, Kind, Receipt};
+use vigie_accounting::{Draft, with_opening};
+use vigie_ledger::entry::Flags;
+use vigie_ledger::{Entry, EventId, Hash, Kind, Receipt};
 use vigie_sequencer::journal::{Journal, JournalError, Placed};
 use vigie_vault::{Record, RowList, Vault};
 
@@ -51,9 +50,9 @@ pub enum NotLogged {
     /// It cannot be accounted for.
     #[error("the change cannot be accounted for: {0}")]
     Row(#[from] vigie_vault::RowRefused),
-    /// There are no random numbers, or no clock.
-    #[error("{0}")]
-    System(String),
+    /// No record can be made of it: there are no random numbers, or no clock.
+    #[error(transparent)]
+    Draft(#[from] vigie_accounting::NotLogged),
     /// The vault has nothing of the event.
     #[error("the vault has no record of event `{0}`")]
     Unknown(EventId),
@@ -108,21 +107,12 @@ impl Said<'_> {
 ///
 /// [`NotLogged`].
 pub fn draft(controller: &str, said: &Said<'_>, subject: &str) -> Result<Record, NotLogged> {
-    let mut random = [0; 16 + 32 + 32];
-    getrandom::fill(&mut random).map_err(|error| NotLogged::System(format!("no random numbers: {error}")))?;
-    let event_id = EventId(random[..16].try_into().expect("16 bytes"));
-    let header_salt = Salt(random[16..48].try_into().expect("32 bytes"));
     let mut rows = RowList::new(vec![said.template()])?;
     rows.push(0, subject.as_bytes())?;
-    let rows = rows.with_seed(random[48..].try_into().expect("32 bytes"));
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    let since = since.map_err(|_| NotLogged::System("the clock is before 1970".to_owned()))?;
     let header = format!("{FIRST_LINE}\ncontroller {controller}\n").into_bytes();
-    let header_commit = commit(&header_salt, event_id, Place::Header, &header);
-    let mut entry = Entry::new(Kind::Choice, since.as_secs(), event_id, header_commit);
-    entry.row_count = rows.count().into();
-    entry.rows_root = rows.root(event_id);
-    Ok(Record { entry, time_ms: since.as_millis() as u64, header_salt, header, rows })
+    let (flags, peer_ref) = (Flags::default(), Hash([0; 32]));
+    let draft = Draft { kind: Kind::Choice, flags, peer_ref, header, rows, event_id: None };
+    Ok(draft.into_record()?)
 }
 
 impl Account {
@@ -188,8 +178,7 @@ impl Account {
         let bytes = record.entry.to_bytes();
         let Placed { index, row_base, .. } = self.journal.append(&bytes).await?;
         let receipt = self.journal.receipt(&bytes, index).await?;
-        let entry = Entry { row_base, ..record.entry };
-        Ok(Receipt { extra: Some(Shown { entry: entry.to_bytes(), part }.to_bytes()), ..receipt })
+        Ok(with_opening(&receipt, &Entry { row_base, ..record.entry }, part))
     }
 
     async fn find(&self, event: EventId) -> Result<Record, NotLogged> {

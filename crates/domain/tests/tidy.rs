@@ -28,7 +28,7 @@ const ROOMS: [(&str, &[&str]); 23] = [
     ("vault", &["ledger"]),
     ("series", &[]),
     ("token", &[]),
-    ("consent", &["choices", "database", "ledger", "policy", "sequencer", "token", "vault"]),
+    ("consent", &["accounting", "choices", "database", "ledger", "policy", "sequencer", "token", "vault"]),
     ("accounting", &["ledger", "sequencer", "vault"]),
     (
         "gateway",
